@@ -1,0 +1,230 @@
+"""Every error that iocmng raises, drawn as one tree.
+
+    IocmngError                     500  internal-error
+    ├── InvalidRequest              422  invalid-request      a body, name or setting fails its schema
+    ├── PluginRejected              422  plugin-rejected      a plugin fails one of its checks
+    ├── WrongKind                   400  wrong-kind           a job where a task is asked for, or the reverse
+    ├── Unauthorized                401  unauthorized         no credential, or a wrong one
+    ├── Forbidden                   403  forbidden            this server does not allow the call
+    ├── UnknownPlugin               404  unknown-plugin
+    ├── DuplicatePlugin             409  duplicate-plugin
+    ├── WrongState                  409  wrong-state          the call does not fit what the plugin is doing
+    ├── BodyTooLarge                413  body-too-large
+    ├── SourceUnavailable           502  source-unavailable   the repository cannot be fetched
+    ├── PluginCrashed               502  plugin-crashed       the plugin's process ended
+    ├── ServerUnavailable           503  server-unavailable   the Controller cannot be reached
+    ├── TimedOut                    504  timed-out
+    └── AuthorError                                           raised by plugin authors, or for their mistakes
+        ├── TemporaryError          500  temporary-error      a cycle failed; try again after `delay`
+        ├── PermanentError          500  permanent-error      a cycle failed; do not try again
+        ├── UnknownPv               500  unknown-pv           set_pv or get_pv with a name never declared
+        └── PvValueError            500  pv-value             a value that does not fit the record
+
+`code` is stable and machine readable; `http_status` is what the REST API answers (RFC 9457). Every error crosses
+process borders unchanged: `__reduce__` carries the message and the attributes, whatever the constructor looks like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFailure:
+    """One failed check of a plugin.
+
+    Attributes:
+        step: Name of the check: clone, dependencies, config, syntax, import, inheritance, abstract methods,
+            or, after the checks, constructor, records, initialize.
+        message: What is wrong and what to do about it.
+        file: Path of the file inside the plugin, where one file is at fault.
+        line: Line in `file`, counted from 1.
+    """
+
+    step: str
+    message: str
+    file: str | None = None
+    line: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry as it stands in `validation.errors` of a REST answer."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        place = f" ({self.file}{f', line {self.line}' if self.line else ''})" if self.file else ""
+        return f"{self.step}: {self.message}{place}"
+
+
+def _rebuild(cls: type[IocmngError], message: str, state: dict[str, Any]) -> IocmngError:
+    """Make an error from its pickled parts without calling its constructor."""
+    error = cls.__new__(cls, message)
+    error.args = (message,)
+    error.__dict__.update(state)
+    return error
+
+
+class IocmngError(Exception):
+    """Base of all errors of iocmng. Its message says what happened, where, and what to do.
+
+    Attributes:
+        failures: The failed checks, for errors that tell of a plugin.
+    """
+
+    code: ClassVar[str] = "internal-error"
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, failures: Sequence[CheckFailure] = ()) -> None:
+        super().__init__(message)
+        self.failures = tuple(failures)
+
+    @property
+    def message(self) -> str:
+        """The sentence for the user."""
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, dict(self.__dict__))
+
+
+class InvalidRequest(IocmngError):
+    """A body, a name or a setting does not fit its schema."""
+
+    code = "invalid-request"
+    http_status = 422
+
+
+class PluginRejected(IocmngError):
+    """A plugin failed one of its checks; `failures` has one entry per failed check."""
+
+    code = "plugin-rejected"
+    http_status = 422
+
+    @classmethod
+    def because(cls, *failures: CheckFailure) -> PluginRejected:
+        """Make the error from the failed checks alone."""
+        return cls("; ".join(str(failure) for failure in failures), failures=failures)
+
+
+class WrongKind(IocmngError):
+    """A job was given where a task is asked for, or the reverse."""
+
+    code = "wrong-kind"
+    http_status = 400
+
+
+class Unauthorized(IocmngError):
+    """The call carries no credential, or a wrong one."""
+
+    code = "unauthorized"
+    http_status = 401
+
+
+class Forbidden(IocmngError):
+    """This server does not allow the call."""
+
+    code = "forbidden"
+    http_status = 403
+
+
+class UnknownPlugin(IocmngError):
+    """No plugin has this name."""
+
+    code = "unknown-plugin"
+    http_status = 404
+
+
+class DuplicatePlugin(IocmngError):
+    """A plugin of this name exists already."""
+
+    code = "duplicate-plugin"
+    http_status = 409
+
+
+class WrongState(IocmngError):
+    """The call does not fit what the plugin is doing now."""
+
+    code = "wrong-state"
+    http_status = 409
+
+
+class BodyTooLarge(IocmngError):
+    """The request's body is larger than the server takes."""
+
+    code = "body-too-large"
+    http_status = 413
+
+
+class SourceUnavailable(IocmngError):
+    """The repository cannot be fetched: unreachable, unknown, or access was refused."""
+
+    code = "source-unavailable"
+    http_status = 502
+
+    @classmethod
+    def because(cls, message: str) -> SourceUnavailable:
+        """Make the error with its entry for the clone step."""
+        return cls(f"clone: {message}", failures=[CheckFailure("clone", message)])
+
+
+class PluginCrashed(IocmngError):
+    """The plugin's process ended by itself."""
+
+    code = "plugin-crashed"
+    http_status = 502
+
+
+class ServerUnavailable(IocmngError):
+    """The Controller cannot be reached."""
+
+    code = "server-unavailable"
+    http_status = 503
+
+
+class TimedOut(IocmngError):
+    """Something took longer than its limit."""
+
+    code = "timed-out"
+    http_status = 504
+
+
+class AuthorError(IocmngError):
+    """Base of the errors that belong to a plugin's own code."""
+
+    code = "author-error"
+
+
+class TemporaryError(AuthorError):
+    """Raised by an author: this cycle failed, try again later.
+
+    Attributes:
+        delay: Seconds until the next try; None leaves it to the usual back-off.
+    """
+
+    code = "temporary-error"
+
+    def __init__(self, message: str = "", *, delay: float | None = None) -> None:
+        super().__init__(message)
+        self.delay = delay
+
+
+class PermanentError(AuthorError):
+    """Raised by an author: trying again is of no use; the task stays in ERROR until it is started again."""
+
+    code = "permanent-error"
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+
+
+class UnknownPv(AuthorError):
+    """set_pv or get_pv was called with a name that the plugin does not declare."""
+
+    code = "unknown-pv"
+
+
+class PvValueError(AuthorError):
+    """A value does not fit the record it is meant for."""
+
+    code = "pv-value"

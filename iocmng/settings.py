@@ -1,0 +1,203 @@
+"""All settings, in one frozen object that a composition root builds once and passes on.
+
+Sources, the first that has a value wins: flags, the environment (IOCMNG_…), the YAML file that IOCMNG_CONFIG names.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from iocmng.core.names import check_prefix
+from iocmng.errors import InvalidRequest
+
+CONTAINER_PLUGINS_DIR = Path("/data/plugins")
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+def default_plugins_dir() -> Path:
+    """Return /data/plugins where it can be written, else a directory of the user."""
+    if CONTAINER_PLUGINS_DIR.is_dir() and os.access(CONTAINER_PLUGINS_DIR, os.W_OK):
+        return CONTAINER_PLUGINS_DIR
+    return Path("~/.local/share/iocmng/plugins").expanduser()
+
+
+class Settings(BaseSettings):
+    """Settings of the server. Each is also IOCMNG_ and its name in upper case in the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="IOCMNG_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+    )
+
+    beamline_config: Path | None = None
+    """values.yaml of the beamline: `beamline`, `namespace`, devices."""
+    plugins_config: Path | None = None
+    """Plugins to load at the start."""
+    prefix: str | None = None
+    """PREFIX of all PVs; unset: from the beamline file."""
+    plugins_dir: Path = Field(default_factory=default_plugins_dir)
+    """Where bundles and state are kept."""
+    state_dir: Path | None = None
+    """Unset: `.iocmng` inside the plugins directory."""
+    local_roots: Annotated[tuple[Path, ...] | None, NoDecode] = None
+    """Directories, joined by ':', from which local_path and file: URLs are taken; unset: the working directory and
+    the plugins directory."""
+
+    host: str | None = None
+    """Address to listen on; unset: 0.0.0.0 with a token (or allow_unauthenticated), else 127.0.0.1."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    """Port of the REST API."""
+    token: SecretStr | None = None
+    """Bearer token that changing calls must carry."""
+    allow_unauthenticated: bool = False
+    """Take changing calls without a token; for sites whose ingress authenticates."""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
+    """Largest body of a request, in bytes."""
+
+    disable_ophyd: bool = True
+    """Skip ophyd devices."""
+    pva: bool = True
+    """Protocol of linked PVs: PV Access, else Channel Access."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe log lines to show."""
+
+    ray_address: str | None = None
+    """Ray cluster to join; unset: RAY_ADDRESS, and without it a Ray of its own."""
+    ray_dashboard: bool = False
+    """Start Ray's dashboard (127.0.0.1:8265) with a Ray of its own; `ray job submit` and `serve deploy` need it."""
+    serve_proxy: Literal["python", "haproxy"] = "python"
+    """What answers HTTP: Ray Serve's own proxy, or HAProxy (faster, more memory)."""
+    api_replicas: Annotated[int, Field(ge=1, le=32)] = 1
+    """Replicas of the API deployment."""
+    warm_processes: Annotated[int, Field(ge=0, le=32)] = 1
+    """Processes that wait for a plugin with Python and EPICS loaded."""
+    plugin_cpus: Annotated[float, Field(ge=0, le=64)] = 0.01
+    """CPUs that Ray books for each plugin; a booking, not a limit."""
+
+    fetch_timeout: Seconds = 120.0
+    """Seconds that a clone may take."""
+    fetch_max_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024 * 1024
+    """Largest size of a plugin's tree, in bytes."""
+    requirements_timeout: Seconds = 300.0
+    """Seconds that the installation of a plugin's requirements may take."""
+    import_timeout: Seconds = 60.0
+    """Seconds that the import and the checks of a plugin may take."""
+    initialize_timeout: Seconds = 30.0
+    """Seconds that a plugin's constructor, its records and initialize() may take."""
+    stop_timeout: Seconds = 10.0
+    """Seconds from the wish to stop until the process is killed; cleanup() must fit into it."""
+
+    @field_validator("prefix")
+    @classmethod
+    def _legal_prefix(cls, value: str | None) -> str | None:
+        return check_prefix(value) if value else None
+
+    @field_validator("local_roots", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _resolved(self) -> Settings:
+        # Frozen for everyone else: paths are made absolute once, so that all processes mean the same place.
+        roots = self.local_roots if self.local_roots is not None else (Path.cwd(), self.plugins_dir)
+        values = {
+            "plugins_dir": self.plugins_dir.expanduser().absolute(),
+            "state_dir": (self.state_dir or self.plugins_dir / ".iocmng").expanduser().absolute(),
+            "local_roots": tuple(root.expanduser().resolve() for root in roots),
+            "host": self.host or ("0.0.0.0" if self.token or self.allow_unauthenticated else "127.0.0.1"),
+            "ray_address": self.ray_address or os.environ.get("RAY_ADDRESS") or None,
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the API."""
+        return self.host in ("127.0.0.1", "localhost", "::1")
+
+    @property
+    def state(self) -> Path:
+        """The state directory, resolved."""
+        assert self.state_dir is not None
+        return self.state_dir
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The local roots, resolved."""
+        return self.local_roots or ()
+
+    def beamline(self) -> dict[str, Any]:
+        """Return the contents of the beamline file, or nothing where none is set.
+
+        Raises:
+            InvalidRequest: If it cannot be read.
+        """
+        return read_yaml(self.beamline_config) if self.beamline_config else {}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read flags first and the environment second; load_settings adds the file."""
+        return init_settings, env_settings
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping that a YAML file of the site holds.
+
+    Raises:
+        InvalidRequest: If it cannot be read or holds something else.
+    """
+    try:
+        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidRequest(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{path} is no valid YAML: {error}") from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise InvalidRequest(f"{path} must hold a mapping, not a {type(data).__name__}")
+    return data  # pyright: ignore[reportUnknownVariableType]
+
+
+def load_settings(config: Path | None = None, **flags: Any) -> Settings:
+    """Build the settings from flags, the environment and the file that `config` or IOCMNG_CONFIG names.
+
+    Raises:
+        InvalidRequest: If a value does not fit; the text names the setting.
+    """
+    path = config or (Path(os.environ["IOCMNG_CONFIG"]) if os.environ.get("IOCMNG_CONFIG") else None)
+    from_file = read_yaml(path) if path else {}
+    given = {name: value for name, value in flags.items() if value is not None}
+    # What stands in the file counts only where the environment says nothing.
+    below = {name: value for name, value in from_file.items() if not os.environ.get(f"IOCMNG_{name.upper()}")}
+    try:
+        return Settings(**{**below, **given})
+    except ValidationError as error:
+        places = "; ".join(
+            f"{'.'.join(map(str, item['loc']))}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors()
+        )
+        raise InvalidRequest(f"settings do not fit: {places}") from error
