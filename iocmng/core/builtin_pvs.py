@@ -44,7 +44,7 @@ class JobState(StrEnum):
 
 def _input(name: str, desc: str, value: bool, **fields: Any) -> DeclaredPv:
     pv = BoolPv(type="bool", desc=desc, value=value, autosave=False, **fields)
-    return DeclaredPv(name=name, direction=Direction.INPUT, pv=pv, built_in=True, always_update=True)
+    return DeclaredPv(name=name, direction=Direction.INPUT, pv=pv, built_in=True)
 
 
 def _output(name: str, pv: IntPv | StringPv | EnumPv) -> DeclaredPv:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.manifest import Manifest
 from iocmng.core.pvs import DeclaredPv, PvValue, Severity
+from iocmng.core.source import Source
 from iocmng.core.spec import Endpoint, PluginFacts, PluginRequest, PluginSpec, RecordInfo, Report
 
 
@@ -94,8 +95,8 @@ class PluginHandle(Protocol):
         """Serve the PVs and, if running, begin with initialize() and the cycles."""
         ...
 
-    async def next_report(self, after: int) -> Report:
-        """Wait for a report newer than `after`."""
+    async def next_report(self) -> Report:
+        """Wait until there is something new to tell; one call at a time. Raises as soon as the process is gone."""
         ...
 
     async def set_running(self, running: bool) -> None:
@@ -106,8 +107,8 @@ class PluginHandle(Protocol):
         """Run a job once; return its result as a dictionary."""
         ...
 
-    async def stop(self) -> None:
-        """Run cleanup(), close the PVs, end the process; kill it where that takes too long."""
+    async def stop(self) -> Report | None:
+        """Run cleanup(), then end the process; kill it where that takes too long. Return its last report."""
         ...
 
     async def kill(self) -> None:
@@ -118,7 +119,7 @@ class PluginHandle(Protocol):
 class PluginLauncher(Protocol):
     """Makes bundles and processes."""
 
-    async def fetch(self, spec: PluginSpec, pat: str | None) -> Bundle:
+    async def fetch(self, source: Source, pat: str | None) -> Bundle:
         """Fetch the source and check what can be checked without running it."""
         ...
 

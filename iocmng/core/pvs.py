@@ -1,7 +1,7 @@
 """The PVs that a plugin may declare, as frozen and strict models.
 
-A model says what an operator sees and knows nothing of softioc; the room `epics` turns each into a record. Field names are
-those of config.yaml; the EPICS fields they become stand in their docstrings (EPICS Record Reference Manual).
+A model says what an operator sees and knows nothing of softioc; the room `epics` turns each into a record. Field names
+are those of config.yaml; the EPICS fields they become stand in their docstrings (EPICS Record Reference Manual).
 """
 
 from __future__ import annotations
@@ -290,5 +290,3 @@ class DeclaredPv(_Model):
     direction: Direction
     pv: Pv
     built_in: bool = False
-    always_update: bool = False
-    """Whether a put of the value that the record already has is told to the plugin."""

@@ -162,6 +162,7 @@ class Report:
         version: Counts the reports of this process.
         status: One of the words of the REST contract: loaded, running, paused, stopped, error.
         state: Text of the STATUS record.
+        running: Whether cycles go on (a paused task's do), or a run of a job.
         overruns: Cycles that were skipped because an earlier one took longer than the interval.
         log: Log lines since the last report.
     """
@@ -170,6 +171,7 @@ class Report:
     status: str
     state: str
     message: str
+    running: bool = False
     cycle_count: int = 0
     overruns: int = 0
     log: tuple[str, ...] = ()

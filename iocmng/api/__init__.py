@@ -1,0 +1,5 @@
+"""The REST API: FastAPI, and nothing of Ray or EPICS. It knows the Controller only as core.ports.ControllerClient."""
+
+from iocmng.api.app import create_app
+
+__all__ = ["create_app"]

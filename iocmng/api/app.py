@@ -1,0 +1,70 @@
+"""Builds the FastAPI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from iocmng._version import __version__
+from iocmng.api import problems, routes
+from iocmng.api.deps import Context
+from iocmng.api.documentation import install_documentation
+from iocmng.api.middleware import BodyLimit, UnexpectedErrors
+from iocmng.api.snapshot import FollowTimes, SnapshotFollower
+from iocmng.core.ports import ControllerClient
+from iocmng.settings import Settings
+
+_DESCRIPTION = """Plugins from git become live EPICS IOCs.
+
+Reads are answered from a snapshot that follows the Controller; a call that changed something returns when this
+server's reads show the change. Every error is a problem document (RFC 9457).
+"""
+
+
+def create_app(
+    settings: Settings,
+    connect: Callable[[], Awaitable[ControllerClient]],
+    *,
+    times: FollowTimes | None = None,
+) -> FastAPI:
+    """Return the application; it connects to the Controller when it starts.
+
+    Args:
+        settings: The server's settings.
+        connect: Returns the Controller's client; called once, in the lifespan. What it raises ends the start.
+        times: Limits of the waits, for tests.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        client = await connect()
+        follower = SnapshotFollower(client, times)
+        try:
+            await follower.start()
+            app.state.context = Context(settings, client, follower)
+            yield
+        finally:
+            app.state.context = None
+            await follower.stop()
+
+    app = FastAPI(
+        title="iocmng",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+    )
+    routes.register(app)
+    problems.install(app)
+    install_documentation(app)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(UnexpectedErrors)  # the last one added stands outermost
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

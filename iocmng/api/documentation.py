@@ -1,0 +1,67 @@
+"""What FastAPI cannot know by itself for /openapi.json: problem documents, and the bodies that routes read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from iocmng.api.problems import PROBLEM_JSON
+from iocmng.api.schemas import Problem, RunRequest
+from iocmng.core.spec import PluginRequest
+from iocmng.errors import IocmngError
+
+_REF = "#/components/schemas/{model}"
+
+Answers = dict[int | str, dict[str, Any]]
+
+
+def problem_answers(*errors: type[IocmngError]) -> Answers:
+    """Return the `responses` of a route that may raise these errors."""
+    texts: dict[int, list[str]] = {}
+    for error in errors:
+        texts.setdefault(error.http_status, []).append((error.__doc__ or "").partition("\n")[0])
+    return {status: _problem_answer(" ".join(lines)) for status, lines in sorted(texts.items())}
+
+
+def json_body(model: type[BaseModel], *, required: bool) -> dict[str, Any]:
+    """Return the `openapi_extra` of a route that reads this body."""
+    content = {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
+    return {"requestBody": {"required": required, "content": content}}
+
+
+def install_documentation(app: FastAPI) -> None:
+    """Complete the OpenAPI document of an application that has all its routes."""
+    generated = app.openapi
+
+    def completed() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _complete(generated())
+        return generated()
+
+    app.openapi = completed
+
+
+def _problem_answer(description: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "content": {PROBLEM_JSON: {"schema": {"$ref": _REF.format(model=Problem.__name__)}}},
+    }
+
+
+def _complete(document: dict[str, Any]) -> None:
+    """Add our models, and take away the 422 that FastAPI adds where a route cannot answer so."""
+    _, bodies = models_json_schema(
+        [(PluginRequest, "validation"), (RunRequest, "validation"), (Problem, "serialization")],
+        ref_template=_REF,
+    )
+    schemas = document["components"]["schemas"]
+    schemas.update(bodies["$defs"])
+    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+        if "HTTPValidationError" in str(operation["responses"].get("422")):
+            del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    document["components"]["schemas"] = dict(sorted(schemas.items()))

@@ -1,0 +1,19 @@
+"""The calls. Each module registers its own, with full paths: one flat list is the fastest to search."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from iocmng.api.routes import changes, health, jobs, plugins, pvs
+
+
+def register(app: FastAPI) -> None:
+    """Add all calls to the application."""
+    plugins.register(app)
+    pvs.register(app)
+    health.register(app)
+    changes.register(app)
+    jobs.register(app)
+
+
+__all__ = ["register"]

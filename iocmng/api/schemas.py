@@ -1,0 +1,249 @@
+"""What the calls take and answer. The answers are documentation: on the fast path nothing is serialised with them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from iocmng.core.builtin_pvs import Kind
+from iocmng.core.json_values import json_problem
+
+PluginStatusWord = Literal[
+    "loading", "loaded", "running", "paused", "stopped", "error", "invalid", "crashed", "restarting"
+]
+
+
+class Answer(BaseModel):
+    """Base of all answers."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class FailedCheck(Answer):
+    """One failed check."""
+
+    step: str
+    """clone, dependencies, config, syntax, import, inheritance, abstract methods, constructor, records, initialize;
+    `request` for a mistake in the call itself."""
+    message: str
+    """What is wrong and what to do about it."""
+    file: str | None
+    """Path of the file inside the plugin."""
+    line: int | None
+    """Line in the file, counted from 1."""
+
+
+class Validation(Answer):
+    """Outcome of a plugin's checks."""
+
+    ok: bool
+    errors: list[FailedCheck]
+    warnings: list[str]
+
+
+class FailedValidation(Answer):
+    """The checks that failed; empty where the error is none of a check."""
+
+    ok: Literal[False]
+    errors: list[FailedCheck]
+
+
+class Problem(Answer):
+    """Every error: a problem document of RFC 9457, with what dashboards look for repeated at the top level."""
+
+    type: Annotated[str, Field(examples=["urn:iocmng:problem:unknown-plugin"])]
+    """`urn:iocmng:problem:` and a word that stays the same from release to release."""
+    title: str
+    status: int
+    detail: str
+    """What happened, where, and what to do."""
+    instance: str
+    """Path of the call."""
+    ok: Literal[False]
+    message: str
+    """The same as `detail`."""
+    validation: FailedValidation
+
+
+class PvDefinitions(Answer):
+    """The PVs that config.yaml declares, each with its type, unit and so on."""
+
+    inputs: dict[str, dict[str, Any]]
+    outputs: dict[str, dict[str, Any]]
+
+
+class EndpointObject(Answer):
+    """Where a plugin's IOC answers."""
+
+    host: str
+    ca_port: int
+    pva_port: int
+
+
+class RecordObject(Answer):
+    """One record of a plugin's IOC."""
+
+    name: str
+    record_type: str
+    direction: str
+    built_in: bool
+
+
+class PluginObject(Answer):
+    """One plugin."""
+
+    name: str
+    plugin_type: Kind | None
+    """null until the plugin has been loaded."""
+    class_name: str | None
+    git_url: str | None
+    local_path: str | None
+    path: str
+    branch: str | None
+    commit: str | None
+    status: PluginStatusWord
+    running: bool
+    """Whether its cycles run, or may run."""
+    cycle_count: int
+    overruns: int
+    """Cycles skipped because an earlier one took longer than the interval."""
+    mode: str | None
+    pv_prefix: str | None
+    plugin_prefix: str | None
+    parameters: dict[str, Any]
+    """config.yaml's, with those of the add laid over them."""
+    start_parameters: dict[str, Any]
+    """Those of the add."""
+    arguments: Any
+    """The same as pv_definitions, under its newer name."""
+    pv_definitions: PvDefinitions
+    base_control_pvs: list[str]
+    additional_input_pvs: list[str]
+    additional_output_pvs: list[str]
+    built_pvs: list[str]
+    """Full record names."""
+    auto_start: bool
+    auto_start_on_boot: bool | None
+    autostart_order: int | None
+    validation: Validation
+    message: str
+    state: str
+    """Text of the STATUS record."""
+    node: str | None
+    """Machine that the process runs on."""
+    pid: int | None
+    endpoint: EndpointObject | None
+    """null while the IOC is down."""
+    records: list[RecordObject]
+    restarts: int
+    """How often the process was started again after it had ended by itself."""
+    generation: int
+    """1 for the add, one more for each restart that was asked for."""
+
+
+class PluginList(Answer):
+    """Plugins, sorted by name."""
+
+    plugins: list[PluginObject]
+    count: int
+
+
+class Done(Answer):
+    """The call did what it was asked for."""
+
+    ok: Literal[True]
+    message: str
+
+
+class DoneWithPlugin(Done):
+    """The call did what it was asked for, to this plugin."""
+
+    plugin: PluginObject | None
+    """null if the plugin has been removed meanwhile."""
+
+
+class DoneWithChecks(DoneWithPlugin):
+    """The call loaded this plugin, or began to."""
+
+    validation: Validation
+
+
+class RunRequest(BaseModel):
+    """The body of a run; it may be absent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    parameters: dict[str, Any] = {}
+    """Laid over the job's parameters for this run."""
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _null(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+    @field_validator("parameters")
+    @classmethod
+    def _plain_json(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if problem := json_problem(value):
+            raise ValueError(problem)
+        return value
+
+
+class JobResultObject(Answer):
+    """What a job returned."""
+
+    success: bool
+    data: Any
+    message: str
+    timestamp: str
+    """ISO 8601."""
+
+
+class RunAnswer(Answer):
+    """A job has run."""
+
+    ok: bool
+    """Whether the job was a success: the same as result.success."""
+    result: JobResultObject
+
+
+class LogLines(Answer):
+    """A plugin's newest log lines, oldest first."""
+
+    name: str
+    lines: list[str]
+
+
+class PvEntry(Answer):
+    """One record and where it is served; host and ports are null while the IOC is down."""
+
+    name: str
+    plugin: str
+    type: str
+    """Record type: ao, ai, bo, …"""
+    direction: str
+    host: str | None
+    ca_port: int | None
+    pva_port: int | None
+
+
+class PvList(Answer):
+    """Records of all plugins, or of one."""
+
+    pvs: list[PvEntry]
+    count: int
+
+
+class Alive(Answer):
+    """The API answers."""
+
+    status: Literal["ok"]
+
+
+class Health(Alive):
+    """The API answers, and this is what it looks after."""
+
+    version: str
+    tasks_count: int
+    jobs_count: int

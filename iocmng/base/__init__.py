@@ -1,0 +1,1 @@
+"""What authors subclass, and what runs it: no Ray, no EPICS."""

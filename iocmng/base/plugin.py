@@ -1,0 +1,186 @@
+"""What tasks and jobs have in common."""
+
+from __future__ import annotations
+
+import abc
+import datetime
+import difflib
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from iocmng.base.board import StatusBoard
+from iocmng.core.builtin_pvs import Kind, Mode
+from iocmng.core.ports import PvServer
+from iocmng.core.pvs import PvValue, Severity
+from iocmng.errors import AuthorError, UnknownPv
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What the process that runs a plugin gives it."""
+
+    name: str
+    pv_prefix: str
+    mode: Mode
+    parameters: Mapping[str, Any]
+    pv_names: frozenset[str]
+    pvs: PvServer
+    board: StatusBoard
+    logger: logging.Logger
+
+
+class LocalPv:
+    """One PV of the plugin itself."""
+
+    def __init__(self, server: PvServer, name: str) -> None:
+        self._server = server
+        self.name = name
+
+    def get(self) -> PvValue:
+        """Return the value."""
+        return self._server.get(self.name)
+
+    def set(self, value: Any, severity: Severity | str | None = None) -> None:
+        """Set the value and, if given, the alarm severity: NO_ALARM, MINOR, MAJOR or INVALID."""
+        self._server.put(self.name, value, Severity(severity) if severity is not None else None)
+
+
+class LocalPvs(Mapping[str, LocalPv]):
+    """The plugin's PVs by name, without prefix."""
+
+    def __init__(self, server: PvServer, names: frozenset[str]) -> None:
+        self._pvs = {name: LocalPv(server, name) for name in sorted(names)}
+
+    def __getitem__(self, name: str) -> LocalPv:
+        return self._pvs[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._pvs)
+
+    def __len__(self) -> int:
+        return len(self._pvs)
+
+
+class PluginBase(abc.ABC):
+    """Base of TaskBase and JobBase; authors subclass one of those.
+
+    The framework gives the plugin its name, parameters and PVs before `__init__` runs, so an author's `__init__` may
+    use them and need not call this one.
+
+    Attributes:
+        name: The name under which the plugin was added.
+        parameters: Parameters of config.yaml with those of the add laid over them.
+        logger: A logger whose lines GET /plugins/{name}/logs shows.
+        pvs: The plugin's PVs by name, without prefix.
+        pv_prefix: What stands before each PV's name, without the last colon.
+    """
+
+    kind: ClassVar[Kind]
+
+    name: str
+    parameters: dict[str, Any]
+    logger: logging.Logger
+    pvs: Mapping[str, LocalPv]
+    pv_prefix: str
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: B027
+        """Take and ignore arguments: plugins written for older releases pass some on."""
+
+    def bind_runtime(self, runtime: Runtime) -> None:
+        """Give the plugin what its process has for it; the framework calls this before `__init__`."""
+        self._runtime = runtime
+        self.name = runtime.name
+        self.parameters = dict(runtime.parameters)
+        self.logger = runtime.logger
+        self.pv_prefix = runtime.pv_prefix
+        self.pvs = LocalPvs(runtime.pvs, runtime.pv_names)
+
+    @abc.abstractmethod
+    def initialize(self) -> None:
+        """Prepare; the PVs are already served."""
+
+    @abc.abstractmethod
+    def execute(self) -> Any:
+        """Do the work."""
+
+    def set_pv(self, pv_name: str, value: Any, severity: Severity | str | None = None) -> None:
+        """Set one of the plugin's PVs.
+
+        Args:
+            pv_name: Name as in config.yaml, without prefix.
+            value: A value that fits the PV's type; texts too long for a record are cut with a mark.
+            severity: Alarm severity to show with the value: NO_ALARM, MINOR, MAJOR or INVALID.
+
+        Raises:
+            UnknownPv: If no PV has this name.
+            PvValueError: If the value does not fit.
+        """
+        self._pv(pv_name).set(value, severity)
+
+    def get_pv(self, pv_name: str) -> PvValue:
+        """Return the value of one of the plugin's PVs.
+
+        Raises:
+            UnknownPv: If no PV has this name.
+        """
+        return self._pv(pv_name).get()
+
+    set_output = set_input = set_pv
+    get_output = get_input = get_pv
+
+    def set_message(self, message: str) -> None:
+        """Show a message: whole in the REST status, in MESSAGE as much as the record holds."""
+        self._runtime.board.show(message=str(message))
+
+    def set_status(self, status: str) -> None:
+        """Show a state in STATUS, by its name.
+
+        Raises:
+            PvValueError: If STATUS has no such state.
+        """
+        self._runtime.board.show(state=status.upper())
+
+    def link_put(self, key: str, value: Any, timeout: float = 5.0) -> None:
+        """Write the PV that an input or output is linked to.
+
+        Raises:
+            AuthorError: If it has no link.
+        """
+        raise AuthorError(f"{key} has no link, so {value!r} cannot be written through it within {timeout} s")
+
+    def get_device(self, device_name: str) -> Any | None:
+        """Return an ophyd device by name, or None where there is none of this name."""
+        return None
+
+    def list_devices(self) -> list[str]:
+        """Return the names of the ophyd devices."""
+        return []
+
+    def create_device(self, device_name: str, *args: Any, **kwargs: Any) -> Any:
+        """Make an ophyd device.
+
+        Raises:
+            AuthorError: If ophyd devices are not available in this process.
+        """
+        raise AuthorError(f"cannot make device {device_name!r}: ophyd devices are not available in this process")
+
+    @staticmethod
+    def get_datetime() -> str:
+        """Return the local date and time with milliseconds, as in 2026-01-31 13:45:00.125."""
+        return datetime.datetime.now().isoformat(sep=" ", timespec="milliseconds")
+
+    @staticmethod
+    def get_timems() -> int:
+        """Return milliseconds since 1970-01-01 UTC."""
+        return time.time_ns() // 1_000_000
+
+    def _pv(self, pv_name: str) -> LocalPv:
+        try:
+            return self.pvs[pv_name]
+        except KeyError:
+            close = difflib.get_close_matches(pv_name, self.pvs, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"declared are {', '.join(self.pvs)}"
+            raise UnknownPv(f"{self.name} has no PV {pv_name!r}; {hint}") from None

@@ -1,0 +1,123 @@
+"""The commands. Each loads only what it needs: `iocmng run` and `iocmng version` never import Ray."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from iocmng._version import __version__
+from iocmng.errors import InvalidRequest, IocmngError
+
+FAILED, WRONG_USAGE = 1, 2
+
+app = typer.Typer(
+    name="iocmng", help="IOC manager for EPICS on Ray.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file of settings (IOCMNG_CONFIG).")]
+HostOption = Annotated[str | None, typer.Option(help="Address to listen on (IOCMNG_HOST).")]
+PortOption = Annotated[int | None, typer.Option(help="Port of the REST API (IOCMNG_PORT).")]
+PluginsOption = Annotated[Path | None, typer.Option(help="Plugins to load at the start (IOCMNG_PLUGINS_CONFIG).")]
+ServerPrefixOption = Annotated[str | None, typer.Option("--prefix", help="PREFIX of all PVs (IOCMNG_PREFIX).")]
+LogLevelOption = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
+PvoutOption = Annotated[Path | None, typer.Option(help="File into which the names of all PVs are written.")]
+
+
+@app.command()
+def server(
+    config: ConfigOption = None,
+    host: HostOption = None,
+    port: PortOption = None,
+    plugins_config: PluginsOption = None,
+    prefix: ServerPrefixOption = None,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Start the server: REST API, Controller, and plugins."""
+    from iocmng.cli.server import run_server
+    from iocmng.settings import load_settings
+
+    flags = {"host": host, "port": port, "plugins_config": plugins_config, "prefix": prefix, "log_level": log_level}
+    run_server(load_settings(config, **flags))
+
+
+@app.command()
+def run(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the plugin.")],
+    prefix: Annotated[str, typer.Option(help="What stands before each PV's name.")],
+    name: Annotated[str | None, typer.Option(help="Name of the plugin; the directory's if not given.")] = None,
+    config: Annotated[Path | None, typer.Option(help="config.yaml elsewhere than in DIR.")] = None,
+    pvout: PvoutOption = None,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Run one plugin in this process, without Ray and without REST."""
+    from iocmng.cli.run import run_plugin
+
+    run_plugin(directory, prefix=prefix, name=name, config=config, pvout=pvout, log_level=log_level)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+run_app = typer.Typer(name="iocmng-run", add_completion=False, pretty_exceptions_enable=False)
+
+
+@run_app.command()
+def run_alias(
+    module: Annotated[str | None, typer.Option("--module", "-m", help="Python module of the plugin.")] = None,
+    class_name: Annotated[
+        str | None, typer.Option("--class-name", "-c", help="Its class, if there are several.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Path of config.yaml.")] = None,
+    prefix: Annotated[str | None, typer.Option(help="What stands before each PV's name.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the plugin.")] = None,
+    pva: Annotated[str | None, typer.Option(help="true or false: protocol of linked PVs.")] = None,
+    log_level: LogLevelOption = None,
+    pvout: PvoutOption = None,
+) -> None:
+    """Run one plugin in this process; the older spelling of `iocmng run`."""
+    from iocmng.cli.run import module_directory, run_plugin
+
+    run_plugin(
+        module_directory(module, config),
+        prefix=prefix,
+        name=name,
+        config=config,
+        pvout=pvout,
+        log_level=log_level,
+        class_name=class_name,
+        pva=pva,
+    )
+
+
+def main() -> None:
+    """Entry point of `iocmng`."""
+    _run(app)
+
+
+def server_main() -> None:
+    """Entry point of `iocmng-server`."""
+    _run(lambda: app(args=["server", *sys.argv[1:]]))
+
+
+def run_main() -> None:
+    """Entry point of `iocmng-run`."""
+    _run(run_app)
+
+
+def _run(command: Callable[[], Any]) -> None:
+    """Run a command; a failure is one sentence on stderr and an exit status, never a traceback."""
+    try:
+        command()
+    except InvalidRequest as error:
+        typer.echo(f"iocmng: {error}", err=True)
+        sys.exit(WRONG_USAGE)
+    except IocmngError as error:
+        typer.echo(f"iocmng: {error}", err=True)
+        sys.exit(FAILED)

@@ -1,0 +1,141 @@
+"""`iocmng run`: one plugin in this process, for development and for a pod of its own. No Ray."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, NoReturn
+
+from iocmng.base.construct import author_failure
+from iocmng.base.host import PluginHost
+from iocmng.base.identity import identify
+from iocmng.base.plugin import PluginBase
+from iocmng.core.manifest import Manifest
+from iocmng.core.manifest_text import parse_manifest
+from iocmng.core.names import check_plugin_name, check_prefix, site_prefix
+from iocmng.core.spec import RecordInfo
+from iocmng.epics.ioc import SoftIoc
+from iocmng.errors import InvalidRequest, IocmngError, PluginRejected
+from iocmng.loading.checks import read_manifest
+from iocmng.loading.importer import load_class
+from iocmng.settings import Settings, load_settings
+
+
+def module_directory(module: str | None, config: Path | None) -> Path:
+    """Return the plugin's directory from what iocmng-run is given: a module name, or a config.yaml beside it.
+
+    Raises:
+        InvalidRequest: If neither is given, or there is no such module below the working directory.
+    """
+    if module is not None:
+        file = Path.cwd().joinpath(*module.split(".")).with_suffix(".py")
+        if not file.is_file():
+            raise InvalidRequest(f"there is no module {module} in {Path.cwd()}")
+        return file.parent
+    if config is None:
+        raise InvalidRequest("give --module, or --config with a config.yaml that lies beside the plugin")
+    return config.absolute().parent
+
+
+def run_plugin(
+    directory: Path,
+    *,
+    prefix: str | None,
+    name: str | None = None,
+    config: Path | None = None,
+    pvout: Path | None = None,
+    log_level: str | None = None,
+    class_name: str | None = None,
+    pva: str | None = None,
+) -> NoReturn:
+    """Run the plugin until SIGTERM or SIGINT, then its cleanup().
+
+    Raises:
+        InvalidRequest: If an argument does not fit.
+        PluginRejected: If the plugin fails a check.
+    """
+    settings = load_settings(log_level=log_level, pva=pva)
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+    if not directory.is_dir():
+        raise InvalidRequest(f"there is no directory {directory}")
+    manifest = _manifest(directory, config, class_name)
+    identity_name = check_plugin_name(name or directory.resolve().name)
+    pv_prefix = check_prefix(prefix) if prefix else site_prefix(settings.prefix, settings.beamline())
+    host = PluginHost(SoftIoc(), time)
+    try:
+        records = _build(host, directory, manifest, identity_name, pv_prefix, settings)
+        ca_port, pva_port = host.serve()
+        if pvout is not None:
+            pvout.write_text("".join(f"{record.name}\n" for record in records), encoding="utf-8")
+        _say(f"{pv_prefix}: {len(records)} PVs on {socket.gethostname()}, CA port {ca_port}, PVA port {pva_port}")
+        _author(host.set_running(True), "initialize")
+    except IocmngError as error:
+        # The author's thread may hold the process: nothing but an immediate end is sure.
+        _say(f"iocmng: {error}")
+        _exit(1)
+    _wait_for_signal()
+    _end(host, settings.stop_timeout)
+
+
+def _manifest(directory: Path, config: Path | None, class_name: str | None) -> Manifest:
+    manifest = read_manifest(directory) if config is None else _read(config)
+    return manifest.model_copy(update={"class_name": class_name}) if class_name else manifest
+
+
+def _read(config: Path) -> Manifest:
+    try:
+        return parse_manifest(config.read_text(encoding="utf-8"), config.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"cannot read {config}: {error}") from error
+
+
+def _build(
+    host: PluginHost, directory: Path, manifest: Manifest, name: str, pv_prefix: str, settings: Settings
+) -> tuple[RecordInfo, ...]:
+    loading: Future[type[PluginBase]] = host.thread.submit(load_class, str(directory.resolve()), None, manifest)
+    cls = _author(loading, "import")
+    identity = identify(name, pv_prefix, cls.kind, manifest, {}, commit=None)
+    return _author(host.build(cls, identity, settings.log_level), "constructor")
+
+
+def _author(future: Future[Any], step: str) -> Any:
+    try:
+        return future.result()
+    except IocmngError:
+        raise
+    except BaseException as error:  # noqa: BLE001  boundary: author's code
+        raise PluginRejected.because(author_failure(step, error)) from None
+
+
+def _wait_for_signal() -> None:
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    while not ended.wait(1.0):
+        pass
+
+
+def _end(host: PluginHost, limit: float) -> NoReturn:
+    try:
+        host.end().result(limit)
+    except TimeoutError:
+        _say(f"iocmng: cleanup() did not end within {limit:g} s")
+        _exit(1)
+    _exit(0)
+
+
+def _exit(status: int) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)  # noqa: T201

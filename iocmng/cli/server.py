@@ -1,0 +1,118 @@
+"""`iocmng server`: everything on one machine, or the API of a cluster that runs already."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import Any
+
+import ray
+from ray import serve
+
+from iocmng.cluster.client import RayControllerClient
+from iocmng.cluster.controller_actor import NAMESPACE
+from iocmng.errors import InvalidRequest, IocmngError, ServerUnavailable
+from iocmng.serve_app import APPLICATION_NAME, application
+from iocmng.settings import Settings
+
+OBJECT_STORE_BYTES = 128 * 1024 * 1024
+"""Bundles are small; Ray's default is a third of the memory."""
+
+SHUTDOWN_MARGIN = 10.0
+"""Seconds that a graceful end may take beyond the plugins' own stop_timeout."""
+
+
+def run_server(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT; then stop the plugins in good order, if Ray is our own.
+
+    Raises:
+        ServerUnavailable: If the port is taken, or the cluster cannot be joined.
+    """
+    _check_port(settings)
+    if settings.plugins_config is not None and not settings.plugins_config.is_file():
+        raise InvalidRequest(f"there is no plugins file {settings.plugins_config}")
+    settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ended = threading.Event()
+    _start_ray(settings)
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: ended.set())
+        _start_serve(settings)
+        _say(f"iocmng answers on http://{settings.host}:{settings.port}/api/v1 (documentation: /docs)")
+        while not ended.wait(1.0):
+            pass
+    finally:
+        _say("iocmng ends; a moment for the plugins' cleanup()")
+        _shut_down(settings)
+
+
+def _start_ray(settings: Settings) -> None:
+    # The plugin processes inherit this environment: no secret of ours, and settings of Ray that small actors need.
+    os.environ.pop("IOCMNG_TOKEN", None)
+    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    if settings.serve_proxy == "haproxy":
+        os.environ |= {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+    options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": "warning"}
+    if settings.ray_address is None:
+        options |= {
+            "address": "local",
+            "include_dashboard": settings.ray_dashboard,
+            "object_store_memory": OBJECT_STORE_BYTES,
+        }
+    else:
+        options["address"] = settings.ray_address
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ServerUnavailable(
+            f"cannot start or join Ray at {settings.ray_address or 'this machine'}: {error}"
+        ) from error
+
+
+def _start_serve(settings: Settings) -> None:
+    quiet = {"enable_access_log": False, "log_level": "WARNING"}
+    serve.start(http_options={"host": settings.host, "port": settings.port}, logging_config=quiet)
+    app = application(settings)
+    serve.run(app, name=APPLICATION_NAME, route_prefix="/", blocking=False, logging_config=quiet)  # pyright: ignore[reportCallIssue]
+
+
+def _shut_down(settings: Settings) -> None:
+    """End the API; with a Ray of our own, end the plugins too. In a joined cluster they go on."""
+    if settings.ray_address is not None:
+        serve.delete(APPLICATION_NAME)
+        ray.shutdown()
+        return
+    try:
+        asyncio.run(_stop_plugins(settings))
+    except (IocmngError, TimeoutError) as error:
+        _say(f"the plugins did not all end in good order: {error}")
+    ray.shutdown()
+
+
+async def _stop_plugins(settings: Settings) -> None:
+    async with asyncio.timeout(settings.stop_timeout + SHUTDOWN_MARGIN):
+        client = await RayControllerClient.connect(settings)
+        await client.shutdown()
+
+
+def _check_port(settings: Settings) -> None:
+    """Find out early, and in one sentence, that the port is taken; Ray Serve would tell it in a traceback."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host or "127.0.0.1", settings.port))
+        except OSError as error:
+            raise ServerUnavailable(
+                f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; another port: IOCMNG_PORT"
+            ) from error
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)  # noqa: T201

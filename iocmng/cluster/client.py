@@ -1,0 +1,74 @@
+"""The way to the Controller: implements core.ports.ControllerClient on Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+
+from iocmng.cluster.controller_actor import CONTROLLER_NAME, NAMESPACE, ControllerActor
+from iocmng.cluster.ray_errors import controller_call
+from iocmng.core.builtin_pvs import Kind
+from iocmng.core.ports import Snapshot
+from iocmng.core.spec import PluginRequest
+from iocmng.settings import Settings
+
+
+class RayControllerClient:
+    """Calls the Controller actor."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    @classmethod
+    async def connect(cls, settings: Settings) -> RayControllerClient:
+        """Return a client of the cluster's Controller; make the Controller where there is none."""
+        actor: Any = (
+            ray.remote(ControllerActor)
+            .options(  # pyright: ignore[reportAttributeAccessIssue]
+                name=CONTROLLER_NAME,
+                namespace=NAMESPACE,
+                lifetime="detached",
+                get_if_exists=True,
+                max_restarts=-1,
+                num_cpus=0,
+            )
+            .remote(settings.model_copy(update={"token": None}))
+        )
+        client = cls(actor)
+        await controller_call(actor.start.remote())
+        return client
+
+    async def add(self, request: PluginRequest, kind: Kind | None, wait: bool) -> int:
+        """See Controller.add."""
+        return await controller_call(self._actor.add.remote(request, kind, wait))
+
+    async def remove(self, name: str, kind: Kind | None) -> int:
+        """See Controller.remove."""
+        return await controller_call(self._actor.remove.remote(name, kind))
+
+    async def restart(self, name: str, kind: Kind | None) -> int:
+        """See Controller.restart."""
+        return await controller_call(self._actor.restart.remote(name, kind))
+
+    async def set_running(self, name: str, kind: Kind | None, running: bool) -> int:
+        """See Controller.set_running."""
+        return await controller_call(self._actor.set_running.remote(name, kind, running))
+
+    async def run_job(self, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """See Controller.run_job."""
+        return await controller_call(self._actor.run_job.remote(name, parameters))
+
+    async def logs(self, name: str, tail: int) -> list[str]:
+        """See Controller.logs."""
+        return await controller_call(self._actor.logs.remote(name, tail))
+
+    async def watch(self, epoch: str, after: int) -> Snapshot:
+        """See Controller.watch."""
+        return await controller_call(self._actor.watch.remote(epoch, after))
+
+    async def shutdown(self) -> None:
+        """Stop all plugins in good order, and end the Controller."""
+        await controller_call(self._actor.shutdown.remote())
+        ray.kill(self._actor)

@@ -1,0 +1,152 @@
+"""PluginProcess: what runs in the Ray actor of one plugin. Thin; the work is done in base, loading and epics."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+
+from iocmng.base.construct import author_failure
+from iocmng.base.host import PluginHost
+from iocmng.base.identity import Identity, identify
+from iocmng.base.plugin import PluginBase
+from iocmng.core.builtin_pvs import Kind
+from iocmng.core.names import plugin_pv_prefix, plugin_segment
+from iocmng.core.ports import Bundle
+from iocmng.core.pvs import Pv
+from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Report
+from iocmng.epics.ioc import SoftIoc
+from iocmng.epics.loader import load_epics
+from iocmng.errors import IocmngError, PluginRejected, WrongKind
+from iocmng.loading.importer import load_class
+
+REPORT_PERIOD = 0.5
+"""Seconds between two reports while only counters and log lines change."""
+
+REPORT_PAUSE = 0.02
+"""Seconds in which changes are gathered into one report."""
+
+
+class PluginProcess:
+    """Runs one plugin. Its methods are called by the Controller alone, in the order of PluginHandle."""
+
+    def __init__(self) -> None:
+        self._host: PluginHost | None = None
+        self._class: type[PluginBase] | None = None
+        self._identity: Identity | None = None
+        self._records: tuple[RecordInfo, ...] = ()
+        self._changed = asyncio.Event()
+        self._urgent = asyncio.Event()
+
+    async def warm(self) -> tuple[int, str]:
+        """Load Python's and EPICS's libraries before a plugin is known; return the process id and Ray's node id."""
+        loop = asyncio.get_running_loop()
+
+        def notify(urgent: bool) -> None:
+            if not self._changed.is_set() or (urgent and not self._urgent.is_set()):
+                loop.call_soon_threadsafe(self._note, urgent)
+
+        self._host = PluginHost(SoftIoc(), time, notify)
+        await asyncio.wrap_future(self._host.thread.submit(load_epics))
+        return os.getpid(), ray.get_runtime_context().get_node_id()
+
+    async def prepare(self, spec: PluginSpec, bundle: Bundle, site_prefix: str, log_level: str) -> PluginFacts:
+        """Import the plugin and check everything about it."""
+        self._log_level = log_level
+        manifest = bundle.manifest
+        cls = self._class = await self._in_author_thread(load_class, bundle.directory, bundle.packages, manifest)
+        if spec.kind is not None and spec.kind is not cls.kind:
+            raise WrongKind(f"{spec.name} is a {cls.kind.value} ({cls.__name__}), not a {spec.kind.value}")
+        prefix = plugin_pv_prefix(site_prefix, spec.name, manifest.prefix)
+        identity = identify(spec.name, prefix, cls.kind, manifest, spec.parameters, bundle.commit)
+        self._identity = identity
+        return PluginFacts(
+            kind=cls.kind,
+            class_name=cls.__name__,
+            mode=identity.mode.value if cls.kind is Kind.TASK else "",
+            pv_prefix=prefix,
+            plugin_prefix=plugin_segment(spec.name, manifest.prefix),
+            parameters=identity.parameters,
+            pv_definitions={"inputs": _plain(manifest.inputs), "outputs": _plain(manifest.outputs)},
+            commit=bundle.commit,
+            branch=bundle.branch,
+        )
+
+    async def build(self) -> tuple[RecordInfo, ...]:
+        """Make the plugin's object and its records."""
+        assert self._host is not None
+        assert self._class is not None
+        assert self._identity is not None
+        self._records = await asyncio.wrap_future(self._host.build(self._class, self._identity, self._log_level))
+        return self._records
+
+    async def start(self, running: bool) -> Endpoint:
+        """Serve the PVs and, if running, begin with initialize() and the cycles."""
+        assert self._host is not None
+        ca_port, pva_port = await asyncio.wrap_future(self._host.thread.submit(self._host.serve))
+        if running:
+            await self.set_running(True)
+        self._note(urgent=True)
+        node = ray.get_runtime_context().get_node_id()
+        return Endpoint(ray.util.get_node_ip_address(), ca_port, pva_port, os.getpid(), node, self._records)
+
+    async def next_report(self) -> Report:
+        """Wait until there is something new to tell."""
+        assert self._host is not None
+        await self._changed.wait()
+        try:
+            await asyncio.wait_for(self._urgent.wait(), REPORT_PERIOD)
+            await asyncio.sleep(REPORT_PAUSE)
+        except TimeoutError:
+            pass
+        self._changed.clear()
+        self._urgent.clear()
+        return self._host.report()
+
+    async def set_running(self, running: bool) -> None:
+        """Start or stop the cycles.
+
+        Raises:
+            PluginRejected: For the step `initialize`, if it raises.
+        """
+        assert self._host is not None
+        try:
+            await asyncio.wrap_future(self._host.set_running(running))
+        except (Exception, SystemExit) as error:  # noqa: BLE001  boundary: author's code
+            raise PluginRejected.because(author_failure("initialize", error)) from None
+
+    async def run_job(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Run the job once."""
+        assert self._host is not None
+        return await asyncio.wrap_future(self._host.run_job(parameters))
+
+    async def end(self) -> Report | None:
+        """Run cleanup(); return the last report, which has its log lines."""
+        if self._host is None or self._identity is None:
+            return None
+        await asyncio.wrap_future(self._host.end())
+        await asyncio.sleep(REPORT_PAUSE)  # EPICS's own threads send the last values to the clients
+        return self._host.report()
+
+    async def _in_author_thread(self, function: Any, *arguments: Any) -> Any:
+        assert self._host is not None
+        try:
+            return await asyncio.wrap_future(self._host.thread.submit(function, *arguments))
+        except IocmngError:
+            raise
+        except BaseException as error:  # noqa: BLE001  boundary: author's code
+            raise PluginRejected.because(author_failure("import", error)) from None
+
+    def _note(self, urgent: bool) -> None:
+        self._changed.set()
+        if urgent:
+            self._urgent.set()
+
+
+def _plain(pvs: Mapping[str, Pv]) -> dict[str, Any]:
+    """Return PV definitions as plain JSON, as the REST API shows them."""
+    return {name: pv.model_dump(mode="json", exclude_none=True) for name, pv in pvs.items()}

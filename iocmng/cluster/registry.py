@@ -1,0 +1,131 @@
+"""The book of the Controller: what is desired, what is observed, and the snapshot that the API follows."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import deque
+from dataclasses import replace
+from typing import Any
+
+from iocmng.cluster.view import plugin_view
+from iocmng.core.lifecycle import Phase, check_transition
+from iocmng.core.ports import Snapshot
+from iocmng.core.spec import PluginSpec, PluginStatus, Report
+from iocmng.errors import CheckFailure, PluginRejected
+
+WATCH_TIMEOUT = 20.0
+"""Seconds after which a long poll without news is answered with nothing."""
+
+WATCH_PAUSE = 0.01
+"""Seconds in which changes are gathered into one answer."""
+
+LOG_LINES = 2000
+"""Log lines kept for each plugin."""
+
+
+class Registry:
+    """Desired and observed state by plugin name. Every change raises the version and wakes those who watch."""
+
+    def __init__(self) -> None:
+        self.desired: dict[str, PluginSpec] = {}
+        self.observed: dict[str, PluginStatus] = {}
+        self.logs: dict[str, deque[str]] = {}
+        self.epoch = uuid.uuid4().hex
+        self.version = 0
+        self.ready = False
+        self._changed_at: dict[str, int] = {}
+        self._record_owner: dict[str, str] = {}
+        self._news = asyncio.Event()
+
+    def desire(self, spec: PluginSpec) -> None:
+        """Set what is desired under the spec's name."""
+        self.desired[spec.name] = spec
+        self._touch(spec.name)
+
+    def observe(self, name: str, phase: Phase, **changes: Any) -> PluginStatus:
+        """Note a plugin's phase and whatever else changed.
+
+        Raises:
+            WrongState: If the phase may not follow the one before.
+        """
+        before = self.observed.get(name)
+        if before is None:
+            status = PluginStatus(phase=phase, **changes)
+        else:
+            status = replace(before, phase=check_transition(before.phase, phase), **changes)
+        self.observed[name] = status
+        self._touch(name)
+        return status
+
+    def report(self, name: str, report: Report) -> None:
+        """Note what a plugin's process says of itself."""
+        self.logs.setdefault(name, deque(maxlen=LOG_LINES)).extend(report.log)
+        status = self.observed.get(name)
+        if status is not None:
+            self.observed[name] = replace(status, report=replace(report, log=()))
+            self._touch(name)
+
+    def forget(self, name: str) -> None:
+        """Drop everything about a plugin."""
+        for table in (self.desired, self.observed, self.logs):
+            table.pop(name, None)
+        self.release_records(name)
+        self._touch(name)
+
+    def claim_records(self, name: str, records: set[str]) -> None:
+        """Reserve record names for a plugin, in place of those it had.
+
+        Raises:
+            PluginRejected: If one belongs to another plugin: two IOCs must never serve the same PV.
+        """
+        owners = {self._record_owner[record] for record in records if record in self._record_owner} - {name}
+        if owners:
+            example = min(record for record in records if self._record_owner.get(record, name) != name)
+            raise PluginRejected.because(
+                CheckFailure(
+                    "config",
+                    f"record {example} is served by plugin {', '.join(sorted(owners))} already; "
+                    "choose another name, or another `prefix` in config.yaml",
+                )
+            )
+        self.release_records(name)
+        self._record_owner |= dict.fromkeys(records, name)
+
+    def release_records(self, name: str) -> None:
+        """Give a plugin's record names back."""
+        self._record_owner = {record: owner for record, owner in self._record_owner.items() if owner != name}
+
+    def set_ready(self) -> None:
+        """Note that the plugins file has been loaded."""
+        self.ready = True
+        self._touch(None)
+
+    async def watch(self, epoch: str, after: int) -> Snapshot:
+        """Wait until there is something newer than `after`, or a while; return what changed."""
+        complete = epoch != self.epoch or after > self.version
+        if not complete:
+            try:
+                async with asyncio.timeout(WATCH_TIMEOUT):
+                    while self.version <= after:
+                        await self._news.wait()
+                await asyncio.sleep(WATCH_PAUSE)
+            except TimeoutError:
+                pass
+        names = self.desired if complete else [name for name, at in self._changed_at.items() if at > after]
+        plugins = {name: self.view(name) for name in names}
+        return Snapshot(self.epoch, self.version, complete, plugins, self.ready)
+
+    def view(self, name: str) -> dict[str, Any] | None:
+        """Return the plugin object, or None where there is no such plugin."""
+        spec = self.desired.get(name)
+        if spec is None:
+            return None
+        return plugin_view(spec, self.observed.get(name) or PluginStatus(Phase.FETCHING))
+
+    def _touch(self, name: str | None) -> None:
+        self.version += 1
+        if name is not None:
+            self._changed_at[name] = self.version
+        news, self._news = self._news, asyncio.Event()
+        news.set()

@@ -1,0 +1,86 @@
+"""The plugin object of the REST contract, made from what is desired and what is observed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from iocmng.core.lifecycle import status_word
+from iocmng.core.source import GitSource
+from iocmng.core.spec import PluginSpec, PluginStatus
+from iocmng.errors import CheckFailure
+
+
+def validation(failures: tuple[CheckFailure, ...], warnings: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the `validation` object."""
+    return {"ok": not failures, "errors": [failure.to_dict() for failure in failures], "warnings": list(warnings)}
+
+
+def plugin_view(spec: PluginSpec, status: PluginStatus) -> dict[str, Any]:
+    """Return the plugin object; what is not known yet is null or empty."""
+    facts = status.facts
+    return {
+        "name": spec.name,
+        "plugin_type": facts.kind.value if facts else (spec.kind.value if spec.kind else None),
+        "class_name": facts.class_name if facts else None,
+        **_source_keys(spec, status),
+        **_observed_keys(status),
+        "plugin_prefix": facts.plugin_prefix if facts else None,
+        "pv_prefix": facts.pv_prefix if facts else None,
+        "mode": (facts.mode or None) if facts else None,
+        "parameters": dict(facts.parameters) if facts else dict(spec.parameters),
+        "start_parameters": dict(spec.parameters),
+        "arguments": dict(facts.pv_definitions) if facts else {"inputs": {}, "outputs": {}},
+        "pv_definitions": dict(facts.pv_definitions) if facts else {"inputs": {}, "outputs": {}},
+        **_record_keys(status),
+        "auto_start": spec.auto_start,
+        "auto_start_on_boot": spec.auto_start_on_boot,
+        "autostart_order": spec.autostart_order,
+        "validation": validation(status.failures, facts.warnings if facts else ()),
+        "restarts": status.restarts,
+        "generation": spec.generation,
+    }
+
+
+def _source_keys(spec: PluginSpec, status: PluginStatus) -> dict[str, Any]:
+    source, facts = spec.source, status.facts
+    is_git = isinstance(source, GitSource)
+    return {
+        "git_url": source.url if is_git else None,
+        "local_path": None if is_git else source.directory,
+        "path": source.path,
+        "branch": (facts.branch if facts else None) or (source.branch if is_git else None),
+        "commit": facts.commit if facts else None,
+    }
+
+
+def _observed_keys(status: PluginStatus) -> dict[str, Any]:
+    report = status.report
+    source_failed = any(failure.step in ("clone", "initialize") for failure in status.failures)
+    return {
+        "status": status_word(status.phase, report.status if report else None, source_failed=source_failed),
+        "running": bool(report and report.running),
+        "state": report.state if report else None,
+        "cycle_count": report.cycle_count if report else 0,
+        "overruns": report.overruns if report else 0,
+        "message": status.message or (report.message if report else ""),
+    }
+
+
+def _record_keys(status: PluginStatus) -> dict[str, Any]:
+    endpoint, facts = status.endpoint, status.facts
+    records = endpoint.records if endpoint else ()
+    definitions = facts.pv_definitions if facts else {"inputs": {}, "outputs": {}}
+    built_in = [record.name.rpartition(":")[2] for record in records if record.built_in]
+    return {
+        "base_control_pvs": built_in,
+        "additional_input_pvs": list(definitions["inputs"]),
+        "additional_output_pvs": list(definitions["outputs"]),
+        "built_pvs": [record.name for record in records],
+        "records": [asdict(record) for record in records],
+        "endpoint": (
+            {"host": endpoint.host, "ca_port": endpoint.ca_port, "pva_port": endpoint.pva_port} if endpoint else None
+        ),
+        "node": endpoint.node if endpoint else None,
+        "pid": endpoint.pid if endpoint else None,
+    }

@@ -1,0 +1,1 @@
+"""The only room that imports softioc, cothread and p4p."""

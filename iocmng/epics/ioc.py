@@ -1,0 +1,130 @@
+"""SoftIoc: the PvServer of a plugin's process, on softioc."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from iocmng.core.names import record_name
+from iocmng.core.pvs import DeclaredPv, Direction, PvValue, Severity
+from iocmng.core.spec import RecordInfo
+from iocmng.epics.loader import load_epics, server_ports
+from iocmng.epics.records import make_record, record_type
+from iocmng.errors import CheckFailure, PluginRejected, PvValueError, UnknownPv, WrongState
+
+_own_put = threading.local()
+
+
+def _dispatch(
+    function: Callable[..., None],
+    func_args: tuple[Any, ...] = (),
+    completion: Callable[..., None] | None = None,
+    completion_args: tuple[Any, ...] = (),
+) -> None:
+    """Tell of a put where it happens, in EPICS's thread, unless we made it ourselves.
+
+    A record processes in the thread that puts to it, so a mark in that thread tells our puts from a client's. What is
+    called only queues the value for the author's thread, so there is nothing to gain from another thread in between.
+    """
+    if not getattr(_own_put, "active", False):
+        function(*func_args)
+    if completion is not None:
+        completion(*completion_args)
+
+
+class SoftIoc:
+    """Serves one set of records; a process can do that once (iocInit cannot be undone)."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, tuple[DeclaredPv, Any]] = {}
+        self._built = False
+
+    def build(
+        self, pv_prefix: str, pvs: Sequence[DeclaredPv], on_write: Callable[[str, PvValue], None]
+    ) -> tuple[RecordInfo, ...]:
+        """Make the records and build the IOC; no client sees it before run().
+
+        Raises:
+            PluginRejected: For the step `records`, if EPICS refuses one.
+            WrongState: If this process has built an IOC already.
+        """
+        if self._built:
+            raise WrongState("this process has an IOC already, and EPICS allows one")
+        self._built = True
+        epics = load_epics()
+        epics.builder.SetDeviceName(pv_prefix)
+        for declared in pvs:
+            self._records[declared.name] = (declared, self._make(epics, declared, on_write))
+        try:
+            epics.builder.LoadDatabase()
+        except AssertionError as error:
+            raise _refused(f"EPICS refused the database of {pv_prefix} {error}".strip()) from error
+        epics.device.dispatcher = _dispatch
+        if epics.db.iocBuild() != 0:
+            raise _refused(f"EPICS could not build the IOC of {pv_prefix}; see the process's log")
+        return tuple(
+            RecordInfo(record_name(pv_prefix, pv.name), record_type(pv), pv.direction.value, pv.built_in) for pv in pvs
+        )
+
+    def run(self) -> tuple[int, int]:
+        """Begin to answer clients; return the CA and the PVA port."""
+        load_epics().db.iocRun()
+        for declared, record in self._records.values():
+            if declared.direction is Direction.OUTPUT:
+                record.trigger()  # a value set between iocBuild and iocRun is kept, but not yet in the record
+        return server_ports()
+
+    def get(self, name: str) -> PvValue:
+        """Return the value of a PV; an enum's is the number of its state.
+
+        Raises:
+            UnknownPv: If there is none of this name.
+        """
+        declared, record = self._find(name)
+        value = record.get()
+        return bool(value) if declared.pv.type == "bool" else value
+
+    def put(self, name: str, value: Any, severity: Severity | None = None) -> None:
+        """Set the value of a PV and its alarm severity; limits and states of the record may raise the latter.
+
+        Raises:
+            UnknownPv: If there is none of this name.
+            PvValueError: If the value does not fit its type.
+        """
+        declared, record = self._find(name)
+        try:
+            fitting = declared.pv.coerce(value)
+        except PvValueError as error:
+            raise PvValueError(f"{name}: {error}") from None
+        alarm = load_epics().alarm
+        level = list(Severity).index(severity or Severity.NO_ALARM)
+        status = alarm.SOFT_ALARM if level else alarm.NO_ALARM
+        _own_put.active = True
+        try:
+            record.set(fitting, severity=level, alarm=status)
+        finally:
+            _own_put.active = False
+
+    def _find(self, name: str) -> tuple[DeclaredPv, Any]:
+        try:
+            return self._records[name]
+        except KeyError:
+            raise UnknownPv(f"no PV {name!r}") from None
+
+    @staticmethod
+    def _make(epics: Any, declared: DeclaredPv, on_write: Callable[[str, PvValue], None]) -> Any:
+        is_bool = declared.pv.type == "bool"
+
+        def on_put(value: Any) -> None:
+            on_write(declared.name, bool(value) if is_bool else value)
+
+        try:
+            return make_record(epics.builder, declared, on_put)
+        except (AssertionError, ValueError) as error:
+            direction = "input" if declared.direction is Direction.INPUT else "output"
+            raise _refused(f"EPICS refused {direction} {declared.name}: {error}") from error
+
+
+def _refused(message: str) -> PluginRejected:
+    return PluginRejected.because(CheckFailure("records", message))

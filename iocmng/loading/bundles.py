@@ -1,0 +1,134 @@
+"""The store of bundles: content-addressed, complete or not there at all.
+
+state/staging/<uuid>/        work in progress; gone when it ends, however it ends
+state/bundles/<digest>/      files/: the plugin; packages: the key of its requirements, if it has any
+state/packages/<key>/        installed requirements, shared by the bundles that name them
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from iocmng.loading.tree import tree_digest
+from iocmng.settings import Settings
+
+_ATTEMPTS = 5
+_ABANDONED_SECONDS = 600.0
+
+
+@contextlib.contextmanager
+def staging(settings: Settings) -> Iterator[Path]:
+    """Make a directory for one piece of work and remove it at the end, whatever happens."""
+    workspace = settings.state / "staging" / uuid.uuid4().hex
+    workspace.mkdir(parents=True)
+    try:
+        yield workspace
+    finally:
+        _remove(workspace)
+
+
+def packages_directory(settings: Settings, key: str) -> Path:
+    """Return where the installed requirements of this key lie."""
+    return settings.state / "packages" / key
+
+
+def store_packages(staged: Path, key: str, settings: Settings) -> Path:
+    """Move freshly installed requirements to their place; those that another fetch brought first are kept."""
+    return _publish(staged, packages_directory(settings, key), lambda _: True)
+
+
+def store_bundle(files: Path, packages_key: str | None, settings: Settings) -> Path:
+    """Move a plugin's files into the store; return the bundle's directory, which is named by its digest.
+
+    A bundle that is there already is kept only if its files are still those that its digest names.
+    """
+    digest = _digest(tree_digest(files), packages_key)
+    staged = files.parent / "bundle"
+    staged.mkdir()
+    files.rename(staged / "files")
+    if packages_key:
+        (staged / "packages").write_text(packages_key, encoding="ascii")
+    return _publish(staged, settings.state / "bundles" / digest, _is_intact)
+
+
+def forget_bundles(settings: Settings, keep: frozenset[str]) -> None:
+    """Remove all bundles except those to be kept, the requirements that none of these uses, and abandoned work.
+
+    Not to be called between the start of a fetch and the moment from which `keep` names what it returned.
+    """
+    used = {_packages_key(settings.state / "bundles" / digest) for digest in keep}
+    with staging(settings) as trash:
+        for bundle in _children(settings.state / "bundles"):
+            if bundle.name not in keep:
+                _discard(bundle, trash)
+        for packages in _children(settings.state / "packages"):
+            if packages.name not in used:
+                _discard(packages, trash)
+    oldest = time.time() - settings.fetch_timeout - settings.requirements_timeout - _ABANDONED_SECONDS
+    for workspace in _children(settings.state / "staging"):
+        with contextlib.suppress(FileNotFoundError):
+            if workspace.stat().st_mtime < oldest:
+                _remove(workspace)
+
+
+def _digest(tree: str, packages_key: str | None) -> str:
+    return hashlib.sha256(f"{tree} {packages_key or ''}".encode()).hexdigest()
+
+
+def _is_intact(bundle: Path) -> bool:
+    """Tell whether a stored bundle still holds what its name says; its own plugin may have written into it."""
+    try:
+        return _digest(tree_digest(bundle / "files"), _packages_key(bundle)) == bundle.name
+    except OSError:
+        return False
+
+
+def _packages_key(bundle: Path) -> str | None:
+    try:
+        return (bundle / "packages").read_text(encoding="ascii")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _publish(staged: Path, final: Path, is_intact: Callable[[Path], bool]) -> Path:
+    """Rename a complete directory into its place, or accept the intact one that stands there."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    for _ in range(_ATTEMPTS):
+        try:
+            staged.rename(final)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return final
+        if is_intact(final):
+            return final
+        _discard(final, staged.parent)
+    raise OSError(errno.EBUSY, "other processes keep replacing it", str(final))
+
+
+def _discard(directory: Path, trash: Path) -> None:
+    """Take a directory out of the store at once; the trash removes it later, as slowly as it may be."""
+    with contextlib.suppress(FileNotFoundError):
+        directory.rename(trash / f"discarded-{uuid.uuid4().hex}")
+
+
+def _children(directory: Path) -> list[Path]:
+    try:
+        return list(directory.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def _remove(directory: Path) -> None:
+    for _ in range(_ATTEMPTS):
+        shutil.rmtree(directory, ignore_errors=True)
+        if not directory.exists():
+            return

@@ -1,0 +1,65 @@
+"""What git says when a fetch fails, as one sentence that says what to do."""
+
+from __future__ import annotations
+
+import base64
+import re
+from urllib.parse import quote
+
+from iocmng.loading.git_process import CREDENTIAL_USER
+
+MAX_QUOTED = 300
+
+_ADVICE: tuple[tuple[str, str], ...] = (
+    (
+        r"authentication failed|could not read (username|password)|terminal prompts disabled|permission denied"
+        r"|error: 40[13]|access denied|not authorized",
+        "access was refused; give a `pat` that may read it (https), or a key that the server's user has (ssh)",
+    ),
+    (
+        r"dubious ownership|safe\.directory",
+        "it belongs to another user, and git does not read it; give it to the server's user, or use `local_path`",
+    ),
+    (
+        r"host key verification failed",
+        "the ssh host key is unknown; add it to the known_hosts of the server's user",
+    ),
+    (
+        r"certificate|ssl peer",
+        "its certificate is not trusted; name the site's certificates with GIT_SSL_CAINFO in the server's environment",
+    ),
+    (r"could not resolve host", "its host name cannot be resolved; check git_url and the server's name service"),
+    (
+        r"not found|does not exist|does not appear to be a git repository|could not be found",
+        "there is no repository there that can be read; check git_url, and whether it needs a `pat`",
+    ),
+    (r"transport '.*' not allowed", "it leads to another protocol; use https, ssh or a file path"),
+    (r"", "check git_url and that the server can reach it"),
+)
+
+
+def explain(stderr: str, pat: str | None) -> str:
+    """Return one sentence from git's error output: what to do, and git's own words without the credential."""
+    text = scrub(stderr, pat)
+    advice = next(advice for pattern, advice in _ADVICE if re.search(pattern, text, re.IGNORECASE))
+    words = _own_words(text)
+    return f"{advice} (git: {words})" if words else advice
+
+
+def scrub(text: str, pat: str | None) -> str:
+    """Take a credential out of a text, in every spelling in which git or curl may show it."""
+    if not pat:
+        return text
+    basic = base64.b64encode(f"{CREDENTIAL_USER}:{pat}".encode()).decode()
+    for secret in (basic, pat, quote(pat, safe="")):
+        text = text.replace(secret, "***")
+    return text
+
+
+def _own_words(text: str) -> str:
+    """Return the line that says most: what the remote answered, else git's last complaint."""
+    lines = [line.strip() for line in text.splitlines()]
+    remote = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
+    fatal = [line.partition(":")[2].strip() for line in lines if line.lower().startswith(("fatal:", "error:"))]
+    words = [word for word in (*remote[:2], *fatal[:1]) if word.strip("=- ")]
+    return " ".join(" ".join(words or lines[-1:]).split())[:MAX_QUOTED]

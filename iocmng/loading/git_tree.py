@@ -1,0 +1,142 @@
+"""From git's objects to files."""
+
+from __future__ import annotations
+
+import contextlib
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import git
+from gitdb.exc import ODBError
+
+from iocmng.core.source import refused
+from iocmng.errors import PluginRejected, SourceUnavailable
+from iocmng.loading.tree import CACHES, MAX_ENTRIES, MAX_NAME_BYTES, TreeWriter, refused_file
+
+CHUNK_BYTES = 1 << 20
+MAX_LINK_BYTES = 4096
+MAX_OUTER_BYTES = 256 * 1024
+_MAX_LISTING_BYTES = MAX_ENTRIES * (MAX_NAME_BYTES + 30)
+
+
+def write_tree(root: git.Tree, path: str, writer: TreeWriter) -> None:
+    """Write a directory of a commit.
+
+    Args:
+        root: The commit's whole tree.
+        path: Directory in it; "" is all of it.
+        writer: Takes the files.
+
+    Raises:
+        PluginRejected: If there is no such directory, or it holds what must not be taken.
+        SourceUnavailable: If objects are missing.
+    """
+    with _readable():
+        top = _directory(root, path)
+        pending = [(top, "")]
+        while pending:
+            tree, prefix = pending.pop()
+            for entry in _entries(tree):
+                name = f"{prefix}{entry.name}"
+                match stat.S_IFMT(entry.mode):
+                    case stat.S_IFDIR if entry.name in CACHES:
+                        continue
+                    case stat.S_IFDIR:
+                        writer.enter(name)
+                        pending.append((entry, f"{name}/"))
+                    case stat.S_IFREG:
+                        writer.expect(entry.size)
+                        writer.add_file(name, _content(entry), executable=bool(entry.mode & 0o100))
+                    case stat.S_IFLNK:
+                        writer.add_link(name, _link_target(entry, name))
+                    case _:
+                        raise _submodule(name)
+        writer.finish()
+
+
+def write_file(root: git.Tree, name: str, target: Path) -> bool:
+    """Write one file of the root to `target`; return whether there is such a file."""
+    with _readable():
+        for entry in _entries(root):
+            if entry.name == name and stat.S_IFMT(entry.mode) == stat.S_IFREG:
+                if entry.size > MAX_OUTER_BYTES:
+                    raise refused_file(name, f"the file is larger than {MAX_OUTER_BYTES} bytes")
+                target.parent.mkdir()
+                target.write_bytes(b"".join(_content(entry)))
+                return True
+    return False
+
+
+def list_blobs(root: git.Tree, path: str) -> dict[str, str]:
+    """Return the SHA of each file and link below a directory by its path; a submodule counts as a file."""
+    blobs: dict[str, str] = {}
+    pending = [(_directory(root, path), "")]
+    while pending and len(blobs) <= MAX_ENTRIES:
+        tree, prefix = pending.pop()
+        for entry in _entries(tree):
+            if stat.S_IFMT(entry.mode) == stat.S_IFDIR:
+                pending.append((entry, f"{prefix}{entry.name}/"))
+            else:
+                blobs[f"{prefix}{entry.name}"] = entry.hexsha
+    return blobs
+
+
+def _directory(root: git.Tree, path: str) -> git.Tree:
+    """Return the tree of a directory."""
+    tree: Any = root
+    for part in (part for part in path.split("/") if part not in ("", ".")):
+        found = next((entry for entry in _entries(tree) if entry.name == part), None)
+        match stat.S_IFMT(found.mode) if found is not None else None:
+            case stat.S_IFDIR:
+                tree = found
+            case stat.S_IFLNK:
+                raise refused(f"path {path!r} leads through the symbolic link {part!r}; give the directory itself")
+            case None:
+                names = [entry.name for entry in _entries(tree) if stat.S_IFMT(entry.mode) == stat.S_IFDIR]
+                known = f"; beside it are {', '.join(sorted(names)[:10])}" if names else ""
+                raise refused(f"the repository has no directory {path!r}: there is no {part!r}{known}")
+            case _:
+                raise refused(f"path {path!r} is no directory: {part!r} is a file or a submodule")
+    return tree
+
+
+def _entries(tree: Any) -> Iterator[Any]:
+    # The size is asked first: a listing is read as a whole.
+    if tree.size > _MAX_LISTING_BYTES:
+        raise refused(f"a directory of the repository holds more than {MAX_ENTRIES} files; choose one with `path`")
+    return iter(tree)
+
+
+def _content(entry: Any) -> Iterator[bytes]:
+    stream = entry.data_stream
+    while chunk := stream.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _link_target(entry: Any, name: str) -> str:
+    if entry.size > MAX_LINK_BYTES:
+        raise refused_file(name, f"this symbolic link is longer than {MAX_LINK_BYTES} bytes")
+    try:
+        return b"".join(_content(entry)).decode()
+    except UnicodeDecodeError as error:
+        raise refused_file(name, "this symbolic link is not UTF-8") from error
+
+
+def _submodule(name: str) -> PluginRejected:
+    return refused_file(
+        name,
+        "this is a submodule, which iocmng does not fetch; put its files into the repository, or require its package",
+    )
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """Turn what GitPython raises over broken objects into an error of the repository."""
+    try:
+        yield
+    except (git.GitError, ODBError, TypeError, ValueError) as error:
+        raise SourceUnavailable.because(
+            f"the repository's objects cannot be read ({error}); check it with `git fsck`"
+        ) from error

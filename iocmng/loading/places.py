@@ -1,0 +1,32 @@
+"""Which directories of the server's machine a plugin may come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from iocmng.core.source import refused
+from iocmng.settings import Settings
+
+
+def allowed_directory(name: str, settings: Settings, key: str) -> Path:
+    """Return the real path of a directory, if it lies below one of the local roots.
+
+    Args:
+        name: Path as the user gave it; a relative one is taken from the working directory.
+        settings: Holds the roots.
+        key: What to call it in messages: git_url, local_path.
+
+    Raises:
+        PluginRejected: If it lies elsewhere; nothing is said about whether it exists there.
+    """
+    try:
+        directory = Path(name).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise refused(f"{key} {name[:200]!r} cannot be resolved: {error}") from error
+    if not any(directory.is_relative_to(root) for root in settings.roots):
+        roots = ", ".join(map(str, settings.roots)) or "none"
+        raise refused(
+            f"{key} {name[:200]!r} lies outside of the directories that this server takes plugins from ({roots}); "
+            "move it there, or name its directory in IOCMNG_LOCAL_ROOTS"
+        )
+    return directory

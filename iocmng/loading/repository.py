@@ -1,0 +1,202 @@
+"""One commit of a git repository: fetched without a working tree, then written file by file.
+
+There is no checkout, so filters, hooks, attributes, submodules and git's own link handling never come into play: what
+lands on the disk has passed the TreeWriter.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+import git
+
+from iocmng.core.source import GitSource, file_url_path, is_file_url, refused
+from iocmng.errors import PluginRejected, SourceUnavailable
+from iocmng.loading.git_errors import explain, scrub
+from iocmng.loading.git_process import IsolatedRepo, network_environment, run_git
+from iocmng.loading.git_tree import write_file, write_tree
+from iocmng.loading.places import allowed_directory
+from iocmng.loading.processes import Deadline, Finished
+from iocmng.loading.tree import TreeWriter
+from iocmng.settings import Settings
+
+_WANTED = "refs/iocmng/wanted"
+_FULL_SHA = re.compile(r"[0-9a-f]{40}\Z")
+_SHOWN_NAMES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a plugin's files came from.
+
+    Attributes:
+        commit: Full SHA; None for a local directory whose files are those of no commit.
+        branch: Branch or tag.
+        outer_requirements: Copy of the root's requirements.txt, for a plugin in a sub-directory.
+    """
+
+    commit: str | None
+    branch: str | None
+    outer_requirements: Path | None
+
+
+def clone(source: GitSource, pat: str | None, workspace: Path, settings: Settings) -> Origin:
+    """Write the plugin's directory of one commit to `workspace/files`.
+
+    Raises:
+        SourceUnavailable: If the repository cannot be fetched.
+        PluginRejected: If it lacks the branch, commit or directory, or holds what must not be taken.
+    """
+    remote = _Remote(source, pat, workspace / "git", settings)
+    try:
+        branch = remote.prepare()
+        commit = remote.fetch()
+    except subprocess.TimeoutExpired as error:
+        raise SourceUnavailable.because(
+            f"{source.url} took longer than {settings.fetch_timeout:g} s; try again, or raise IOCMNG_FETCH_TIMEOUT"
+        ) from error
+    except git.GitCommandNotFound as error:
+        raise SourceUnavailable.because("git is not installed on the server") from error
+    with IsolatedRepo(remote.directory, expand_vars=False) as repository:
+        tree = git.Commit(repository, bytes.fromhex(commit)).tree
+        writer = TreeWriter(workspace / "files", settings.fetch_max_bytes)
+        write_tree(tree, source.path, writer)
+        outer = workspace / "outer" / "requirements.txt"
+        has_outer = bool(source.path) and write_file(tree, "requirements.txt", outer)
+    return Origin(commit, branch, outer if has_outer else None)
+
+
+class _Remote:
+    """One remote repository and the bare one that takes what is fetched from it."""
+
+    def __init__(self, source: GitSource, pat: str | None, directory: Path, settings: Settings) -> None:
+        self.directory = directory
+        self._source = source
+        self._pat = pat.strip() if pat else None
+        if self._pat and not self._pat.isprintable():
+            raise refused("the `pat` holds a line break or another control character; give the token alone")
+        self._settings = settings
+        self._deadline = Deadline.after(settings.fetch_timeout)
+        self._address = _address(source.url, settings)
+        self._environment = network_environment(self._address, self._pat)
+
+    def prepare(self) -> str | None:
+        """Make the bare repository and see whether the branch is there; return its name."""
+        self.directory.mkdir()
+        self._run("init", "--quiet", "--bare", "--template=", ".")
+        wanted = self._source.branch
+        names = ("HEAD",) if wanted is None else (f"refs/heads/{wanted}", f"refs/tags/{wanted}")
+        refs = self._refs("--symref", names)
+        if wanted is None:
+            self._ref = "HEAD"
+            if "HEAD" not in refs and not self._source.commit:
+                raise refused(f"{self._source.url} has no default branch with a commit{self._known_names('')}")
+            return refs.get("HEAD", "").removeprefix("refs/heads/") or None
+        self._ref = next((name for name in names if name in refs), "")
+        if not self._ref:
+            raise refused(f"{self._source.url} has no branch or tag {wanted!r}{self._known_names(wanted)}")
+        return wanted
+
+    def fetch(self) -> str:
+        """Fetch the wanted commit and return its full SHA."""
+        commit = self._source.commit
+        if commit is None:
+            self._require(self._fetch("--depth=1", f"+{self._ref}:{_WANTED}"))
+            return self._resolve(_WANTED) or self._no_commit(self._ref)
+        if _FULL_SHA.match(commit):
+            finished = self._fetch("--depth=1", f"+{commit}:{_WANTED}")
+            if finished.returncode == 0:
+                return self._resolve(_WANTED) or self._no_commit(commit)
+            if "not our ref" in finished.stderr:
+                return self._no_commit(commit)
+        # An abbreviated SHA, or a server that gives out branches and tags only: fetch those with their history.
+        everything = ("+refs/heads/*:refs/iocmng/heads/*", "+refs/tags/*:refs/iocmng/tags/*")
+        self._require(self._fetch("--update-shallow", *everything))
+        return self._resolve(commit) or self._no_commit(commit)
+
+    def _fetch(self, how: str, *refs: str) -> Finished:
+        quiet = ("--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
+        return self._run("fetch", *quiet, how, "--", self._address, *refs, require=False)
+
+    def _refs(self, option: str, patterns: tuple[str, ...]) -> dict[str, str]:
+        """Return the remote's refs; the value is what a symbolic one leads to, else empty."""
+        refs: dict[str, str] = {}
+        for line in self._run("ls-remote", "--quiet", option, "--", self._address, *patterns).stdout.splitlines():
+            target, _, name = line.partition("\t")
+            refs[name] = target.removeprefix("ref: ") if target.startswith("ref: ") else refs.get(name, "")
+        return refs
+
+    def _known_names(self, wanted: str) -> str:
+        """Return the end of a sentence that names the branches and tags there are."""
+        names = [ref.split("/", 2)[2] for ref in self._refs("--refs", ("refs/heads/*", "refs/tags/*"))]
+        if not names:
+            return "; the repository is empty"
+        close = difflib.get_close_matches(wanted, names, n=1)
+        more = ", …" if len(names) > _SHOWN_NAMES else ""
+        known = f"there are {', '.join(names[:_SHOWN_NAMES])}{more}"
+        return f"; did you mean {close[0]!r}? ({known})" if close else f"; set `branch` ({known})"
+
+    def _resolve(self, name: str) -> str | None:
+        """Return the full SHA of a commit that was fetched, if the name means exactly one."""
+        arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        finished = self._run(*arguments, require=False)
+        return finished.stdout.strip() if finished.returncode == 0 else None
+
+    def _no_commit(self, name: str) -> str:
+        raise refused(
+            f"{self._source.url} has no commit {name!r}, or several that begin so; give all 40 digits of one that is "
+            "on a branch"
+        )
+
+    def _run(self, *arguments: str, require: bool = True) -> Finished:
+        finished = run_git(
+            arguments, self.directory, self._deadline, environment=self._environment, watch=self._check_size
+        )
+        return self._require(finished) if require else finished
+
+    def _require(self, finished: Finished) -> Finished:
+        if finished.returncode == 0:
+            return finished
+        sentence = explain(finished.stderr, self._pat)
+        raise SourceUnavailable.because(scrub(f"cannot fetch {self._source.url}: {sentence}", self._pat))
+
+    def _check_size(self) -> None:
+        """Stop a fetch that brings more than a plugin may have."""
+        limit = self._settings.fetch_max_bytes
+        if _size(self.directory) > limit:
+            raise self._too_large(limit)
+
+    def _too_large(self, limit: int) -> PluginRejected:
+        return refused(
+            f"{self._source.url} sends more than {limit} bytes; keep data out of the repository, give all 40 digits of "
+            "a commit (its history is not fetched then), or raise IOCMNG_FETCH_MAX_BYTES"
+        )
+
+
+def _address(url: str, settings: Settings) -> str:
+    """Return what git is given as the repository: the URL, or the real path of one on this machine."""
+    if not is_file_url(url):
+        return url
+    path = file_url_path(url)
+    directory = allowed_directory(unquote(path) if url.startswith("file://") else path, settings, "git_url")
+    if not directory.is_dir():
+        raise SourceUnavailable.because(f"there is no repository at {url}; check git_url")
+    return str(directory)
+
+
+def _size(directory: Path) -> int:
+    """Return the bytes below a directory whose files come and go."""
+    total = 0
+    for here, _, files in os.walk(directory):
+        for name in files:
+            try:
+                total += os.lstat(f"{here}/{name}").st_size
+            except FileNotFoundError:
+                continue
+    return total

@@ -1,0 +1,51 @@
+"""Composition root for Ray Serve: `iocmng.serve_app:build` is the import_path of serve_config/*.yaml.
+
+Arguments of the application are settings by name, as in `serve run iocmng.serve_app:build port=8080`; the environment
+(IOCMNG_…) of the process that builds it fills in what is not given.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+
+from iocmng.api.app import create_app
+from iocmng.cluster.client import RayControllerClient
+from iocmng.core.ports import ControllerClient
+from iocmng.settings import Settings, load_settings
+
+APPLICATION_NAME = "iocmng"
+
+MAX_ONGOING_REQUESTS = 1000
+"""Requests that one replica serves at once; an add waits for its plugin and must not use up the places."""
+
+
+@serve.deployment(max_ongoing_requests=MAX_ONGOING_REQUESTS, ray_actor_options={"num_cpus": 0})
+@serve.ingress()
+class Api:
+    """One replica of the REST API. It holds no state of its own but a copy of the Controller's snapshot."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return create_app(self._settings, self._connect)
+
+    async def _connect(self) -> ControllerClient:
+        return await RayControllerClient.connect(self._settings)
+
+
+def application(settings: Settings) -> serve.Application:
+    """Return the Serve application for these settings."""
+    return Api.options(num_replicas=settings.api_replicas).bind(settings)
+
+
+def build(args: dict[str, Any]) -> serve.Application:
+    """Return the Serve application for these arguments; Ray Serve calls it.
+
+    Raises:
+        InvalidRequest: If an argument is no setting, or does not fit.
+    """
+    return application(load_settings(**args))

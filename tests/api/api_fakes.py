@@ -1,0 +1,192 @@
+"""A Controller in memory, and the plugin objects it shows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from iocmng.core.builtin_pvs import Kind
+from iocmng.core.ports import Snapshot
+from iocmng.core.spec import PluginRequest
+from iocmng.errors import DuplicatePlugin, UnknownPlugin, WrongKind
+
+
+def plugin_object(name: str, kind: str | None = "task", **changes: Any) -> dict[str, Any]:
+    """Return a plugin object with all keys of the contract."""
+    prefix = f"BL:NS:{name.upper()}"
+    records = [
+        {"name": f"{prefix}:STATUS", "record_type": "mbbi", "direction": "output", "built_in": True},
+        {"name": f"{prefix}:GAIN", "record_type": "ao", "direction": "input", "built_in": False},
+    ]
+    definitions = {"inputs": {"GAIN": {"type": "float", "unit": "V"}}, "outputs": {}}
+    return {
+        "name": name,
+        "plugin_type": kind,
+        "class_name": "Mine",
+        "git_url": "https://git.example.org/plugins.git",
+        "local_path": None,
+        "path": name,
+        "branch": "main",
+        "commit": "0123456789abcdef",
+        "status": "running",
+        "running": True,
+        "cycle_count": 7,
+        "overruns": 0,
+        "mode": "continuous",
+        "pv_prefix": "BL:NS",
+        "plugin_prefix": name.upper(),
+        "parameters": {"interval": 1.0},
+        "start_parameters": {},
+        "arguments": definitions,
+        "pv_definitions": definitions,
+        "base_control_pvs": ["ENABLE", "STATUS"],
+        "additional_input_pvs": ["GAIN"],
+        "additional_output_pvs": [],
+        "built_pvs": [record["name"] for record in records],
+        "auto_start": True,
+        "auto_start_on_boot": None,
+        "autostart_order": None,
+        "validation": {"ok": True, "errors": [], "warnings": []},
+        "message": "",
+        "state": "RUN",
+        "node": "node-1",
+        "pid": 4242,
+        "endpoint": {"host": "10.0.0.1", "ca_port": 5064, "pva_port": 5075},
+        "records": records,
+        "restarts": 0,
+        "generation": 1,
+    } | changes
+
+
+class FakeController:
+    """Keeps plugins, hands out snapshots, and notes each call.
+
+    Attributes:
+        calls: What was called, with its arguments.
+        raises: Errors by the name of the call, raised instead of doing it.
+        gate: A changing call waits for it before it does anything.
+        publishing: While cleared, changes are made but no watch tells of them.
+    """
+
+    def __init__(self, *plugins: dict[str, Any], ready: bool = True) -> None:
+        self.epoch = "first life"
+        self.version = 1
+        self.ready = ready
+        self.plugins = {plugin["name"]: plugin for plugin in plugins}
+        self.calls: list[tuple[Any, ...]] = []
+        self.raises: dict[str, BaseException] = {}
+        self.result: dict[str, Any] = {"success": True, "data": {"peak": 3}, "message": "done", "timestamp": "2025"}
+        self.log_lines = ["one", "two"]
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.publishing = asyncio.Event()
+        self.publishing.set()
+        self._history: list[tuple[int, str]] = []
+        self._moved = asyncio.Event()
+
+    # What a test does to it
+
+    def put(self, plugin: dict[str, Any]) -> int:
+        """Add or change a plugin object; return the version."""
+        self.plugins[plugin["name"]] = plugin
+        return self._note(plugin["name"])
+
+    def drop(self, name: str) -> int:
+        """Take a plugin object away; return the version."""
+        del self.plugins[name]
+        return self._note(name)
+
+    def become_ready(self) -> None:
+        """Tell that the plugins file has been loaded."""
+        self.ready = True
+        self._note("")
+
+    def begin_new_life(self) -> None:
+        """Start again: versions count from 1 under another epoch."""
+        self.epoch, self.version, self._history = "second life", 1, []
+        self._move()
+
+    def fail_watch(self, error: BaseException) -> None:
+        """Make the running watch and all later ones raise."""
+        self.raises["watch"] = error
+        self._move()
+
+    # core.ports.ControllerClient
+
+    async def add(self, request: PluginRequest, kind: Kind | None, wait: bool) -> int:
+        await self._begin("add", request, kind, wait)
+        if request.name in self.plugins:
+            raise DuplicatePlugin(f"there is a plugin {request.name!r} already")
+        shown = (kind or Kind.TASK).value if wait else None
+        status = "running" if wait else "loading"
+        return self.put(plugin_object(request.name, shown, status=status, parameters=request.parameters))
+
+    async def remove(self, name: str, kind: Kind | None) -> int:
+        await self._begin("remove", name, kind)
+        self._find(name, kind)
+        return self.drop(name)
+
+    async def restart(self, name: str, kind: Kind | None) -> int:
+        await self._begin("restart", name, kind)
+        plugin = self._find(name, kind)
+        return self.put(plugin | {"generation": plugin["generation"] + 1})
+
+    async def set_running(self, name: str, kind: Kind | None, running: bool) -> int:
+        await self._begin("set_running", name, kind, running)
+        plugin = self._find(name, kind)
+        return self.put(plugin | {"running": running, "status": "running" if running else "stopped"})
+
+    async def run_job(self, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        await self._begin("run_job", name, dict(parameters))
+        self._find(name, Kind.JOB)
+        return self.result
+
+    async def logs(self, name: str, tail: int) -> list[str]:
+        await self._begin("logs", name, tail)
+        return self.log_lines[-tail:]
+
+    async def watch(self, epoch: str, after: int) -> Snapshot:
+        while True:
+            moved = self._moved
+            if error := self.raises.get("watch"):
+                raise error
+            if self.publishing.is_set() and (epoch != self.epoch or after < self.version):
+                return self._snapshot(epoch, after)
+            await moved.wait()
+
+    def publish(self) -> None:
+        """Let watches tell of changes again."""
+        self.publishing.set()
+        self._move()
+
+    async def _begin(self, call: str, *arguments: Any) -> None:
+        self.calls.append((call, *arguments))
+        await self.gate.wait()
+        if error := self.raises.get(call):
+            raise error
+
+    def _find(self, name: str, kind: Kind | None) -> dict[str, Any]:
+        if name not in self.plugins:
+            raise UnknownPlugin(f"there is no plugin {name!r}")
+        plugin = self.plugins[name]
+        if kind is not None and plugin["plugin_type"] not in (None, kind):
+            raise WrongKind(f"{name!r} is not a {kind.value}")
+        return plugin
+
+    def _snapshot(self, epoch: str, after: int) -> Snapshot:
+        if epoch != self.epoch:
+            return Snapshot(self.epoch, self.version, True, dict(self.plugins), self.ready)
+        names = {name for version, name in self._history if version > after and name}
+        changes = {name: self.plugins.get(name) for name in names}
+        return Snapshot(self.epoch, self.version, False, changes, self.ready)
+
+    def _note(self, name: str) -> int:
+        self.version += 1
+        self._history.append((self.version, name))
+        self._move()
+        return self.version
+
+    def _move(self) -> None:
+        self._moved.set()
+        self._moved = asyncio.Event()
