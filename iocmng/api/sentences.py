@@ -8,14 +8,14 @@ from typing import Any
 
 from iocmng.errors import CheckFailure
 
-MOST_FAILURES = 20
+MOST_FAILURES = 10
 _LONGEST_MESSAGE = 400
 _LONGEST_KEY = 60
 _NAME_RULE = "use 1 to 128 letters, digits, '_' and '-', beginning with a letter or a digit"
 
 
 def request_failures(errors: Sequence[Mapping[str, Any]], valid_keys: Iterable[str] = ()) -> list[CheckFailure]:
-    """Return one entry for each error that pydantic found in a call, twenty at most.
+    """Return one entry for each error that pydantic found in a call, ten at most.
 
     Args:
         errors: What `ValidationError.errors()` returns.

@@ -174,7 +174,7 @@ def _check(line: Line, base: BaseEnvironment) -> None:
         )
     parsed = parse_requirement(line.text)
     version = base.provided.get(canonicalize_name(parsed.name)) if parsed else None
-    if parsed is None or version is None:
+    if parsed is None or version is None or (parsed.marker and not parsed.marker.evaluate()):
         return
     if parsed.extras:
         raise _rejected(

@@ -11,7 +11,7 @@ from iocmng.loading.base_environment import BaseEnvironment
 MAX_CHARACTERS = 700
 
 _NOISE = re.compile(r"^(Using |Resolved |Prepared |Installed |Bytecode |Uninstalled |warning:|\s*\^)")
-_DECORATION = re.compile(r"^\W*(error:|cause:|hint:)?\s*")
+_DECORATION = re.compile(r"^[^\w`]*(error:|cause:|hint:)?\s*")
 _CREDENTIAL = re.compile(r"://[^/@\s]+@")
 _PIN = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)==(?P<version>[\w.+!-]*\w)")
 _UNREACHABLE = re.compile(

@@ -1,15 +1,62 @@
-"""A Controller in memory, and the plugin objects it shows."""
+"""A Controller in memory, the plugin objects it shows, and an application that runs on it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+import httpx
+
+from iocmng.api import create_app
+from iocmng.api.snapshot import FollowTimes
+from iocmng.core.backoff import Backoff
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.ports import Snapshot
 from iocmng.core.spec import PluginRequest
 from iocmng.errors import DuplicatePlugin, UnknownPlugin, WrongKind
+from iocmng.settings import Settings
+
+Serving = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+FAST = FollowTimes(first_snapshot=0.05, settle=0.2, backoff=Backoff(first=0.001, limit=0.002))
+
+
+class Switchboard:
+    """Gives an application the Controller of the test that runs.
+
+    Building the routes takes most of a short test's time, and they do not change: one application per settings serves
+    all tests, each in a lifespan of its own.
+    """
+
+    def __init__(self, times: FollowTimes, settings: Mapping[str, Any]) -> None:
+        self.controller: FakeController | None = None
+        self.app = create_app(Settings(**settings), self._connect, times=times)
+
+    async def _connect(self) -> FakeController:
+        assert self.controller is not None
+        return self.controller
+
+
+_switchboards: dict[str, Switchboard] = {}
+
+
+@asynccontextmanager
+async def serve(
+    controller: FakeController, *, times: FollowTimes = FAST, **settings: Any
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Run the application on a fake Controller; an error that leaves the application fails the test."""
+    key = repr((times, sorted(settings.items())))
+    if key not in _switchboards:
+        _switchboards[key] = Switchboard(times, settings)
+    app, _switchboards[key].controller = _switchboards[key].app, controller
+    transport = httpx.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://iocmng.test/api/v1") as client,
+    ):
+        yield client
 
 
 def plugin_object(name: str, kind: str | None = "task", **changes: Any) -> dict[str, Any]:
@@ -84,6 +131,8 @@ class FakeController:
         self.publishing.set()
         self._history: list[tuple[int, str]] = []
         self._moved = asyncio.Event()
+        self._asked: tuple[str, int] | None = None
+        self._asked_again = asyncio.Event()
 
     # What a test does to it
 
@@ -111,6 +160,17 @@ class FakeController:
         """Make the running watch and all later ones raise."""
         self.raises["watch"] = error
         self._move()
+
+    async def seen(self) -> None:
+        """Wait until the follower has taken all that there is, and asks for more."""
+        async with asyncio.timeout(5):
+            while self._asked != (self.epoch, self.version):
+                await self._asked_again.wait()
+
+    async def changed(self) -> None:
+        """Wait until the next change has been made, told of or not."""
+        async with asyncio.timeout(5):
+            await self._moved.wait()
 
     # core.ports.ControllerClient
 
@@ -147,6 +207,9 @@ class FakeController:
         return self.log_lines[-tail:]
 
     async def watch(self, epoch: str, after: int) -> Snapshot:
+        self._asked = (epoch, after)
+        self._asked_again.set()
+        self._asked_again = asyncio.Event()
         while True:
             moved = self._moved
             if error := self.raises.get("watch"):

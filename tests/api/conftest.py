@@ -3,46 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from api_fakes import FakeController, plugin_object
-
-from iocmng.api import create_app
-from iocmng.api.snapshot import FollowTimes
-from iocmng.core.backoff import Backoff
-from iocmng.settings import Settings
-
-Serving = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
-
-FAST = FollowTimes(first_snapshot=0.05, settle=0.2, backoff=Backoff(first=0.001, limit=0.002))
+from api_fakes import FakeController, Serving, plugin_object, serve
 
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("IOCMNG_")]:
         monkeypatch.delenv(name)
-
-
-@asynccontextmanager
-async def serve(
-    controller: FakeController, *, times: FollowTimes = FAST, **settings: Any
-) -> AsyncIterator[httpx.AsyncClient]:
-    """Run the application on a fake Controller; an error that leaves the application fails the test."""
-
-    async def connect() -> FakeController:
-        return controller
-
-    app = create_app(Settings(**settings), connect, times=times)
-    transport = httpx.ASGITransport(app=app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://iocmng.test/api/v1") as client,
-    ):
-        yield client
 
 
 @pytest.fixture
@@ -52,7 +23,7 @@ def serving() -> Serving:
 
 
 @pytest.fixture
-async def controller() -> FakeController:
+def controller() -> FakeController:
     """A Controller with a task and a job."""
     return FakeController(plugin_object("monitor", "task"), plugin_object("scan", "job", mode=None))
 

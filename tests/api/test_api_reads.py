@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import httpx
 import pytest
-from api_fakes import FakeController, plugin_object
-from conftest import Serving
+from api_fakes import FakeController, Serving, plugin_object
 
-from iocmng import __version__
+from iocmng._version import __version__
+from iocmng.api import create_app
 from iocmng.api.schemas import Health, PluginList, PluginObject, PvList
+from iocmng.errors import ServerUnavailable
+from iocmng.settings import Settings
 
 BAD_NAMES = ["%2e%2e", "..%2f..", "a b", "-rf", "a%0a", "%00", "n" * 129, "caf%C3%A9", "%ff", "a:b"]
 
@@ -69,7 +69,9 @@ async def test_one_plugin(client: httpx.AsyncClient, path: str) -> None:
     assert response.json()["name"] == path.split("/")[2]
 
 
-@pytest.mark.parametrize("path", ["/plugins/none", "/tasks/none", "/jobs/none", "/tasks/none/startup", "/jobs/none/logs"])
+@pytest.mark.parametrize(
+    "path", ["/plugins/none", "/tasks/none", "/jobs/none", "/tasks/none/startup", "/jobs/none/logs"]
+)
 async def test_an_unknown_name_is_404(client: httpx.AsyncClient, path: str) -> None:
     """An unknown name is named in the answer."""
     response = await client.get(path)
@@ -89,7 +91,7 @@ async def test_the_other_kind_is_400(client: httpx.AsyncClient, path: str) -> No
 async def test_a_loading_plugin_of_unknown_kind_is_shown(client: httpx.AsyncClient, controller: FakeController) -> None:
     """While the kind is not known, the plugin is found under both kinds, and listed under /plugins only."""
     controller.put(plugin_object("young", None, status="loading"))
-    await asyncio.sleep(0)
+    await controller.seen()
     assert (await client.get("/tasks/young")).status_code == 200
     assert (await client.get("/jobs/young")).status_code == 200
     assert "young" in names(await client.get("/plugins"))
@@ -121,7 +123,6 @@ async def test_reads_never_call_the_controller(client: httpx.AsyncClient, contro
 async def test_reads_go_on_while_the_controller_is_lost(client: httpx.AsyncClient, controller: FakeController) -> None:
     """The last known state is shown while watch fails."""
     controller.fail_watch(ConnectionError("gone"))
-    await asyncio.sleep(0)
     assert names(await client.get("/tasks")) == ["monitor"]
     assert (await client.get("/health")).status_code == 200
 
@@ -148,7 +149,7 @@ async def test_logs(client: httpx.AsyncClient, controller: FakeController, path:
 
 @pytest.mark.parametrize("tail", ["0", "10001", "-1", "many", "", "1.5", "NaN"])
 async def test_tail_has_limits(client: httpx.AsyncClient, controller: FakeController, tail: str) -> None:
-    """tail is 1 to 10000."""
+    """From 1 to 10000 lines."""
     response = await client.get(f"/plugins/monitor/logs?tail={tail}")
     assert response.status_code == 422
     assert response.json()["detail"].startswith("tail: ")
@@ -176,11 +177,11 @@ async def test_pvs_of_one_plugin(client: httpx.AsyncClient, controller: FakeCont
     body = (await client.get("/pvs?plugin=scan")).json()
     assert {pv["plugin"] for pv in body["pvs"]} == {"scan"}
     controller.put(plugin_object("scan", "job", endpoint=None))
-    await asyncio.sleep(0)
+    await controller.seen()
     down = (await client.get("/pvs?plugin=scan")).json()["pvs"]
     assert {(pv["host"], pv["ca_port"], pv["pva_port"]) for pv in down} == {(None, None, None)}
     controller.put(plugin_object("scan", "job", endpoint=None, records=[]))
-    await asyncio.sleep(0)
+    await controller.seen()
     assert (await client.get("/pvs?plugin=scan")).json() == {"pvs": [], "count": 0}
 
 
@@ -204,7 +205,7 @@ async def test_health_counts_follow_changes(client: httpx.AsyncClient, controlle
     """The numbers are those of now."""
     await client.get("/health")
     controller.put(plugin_object("third", "task"))
-    await asyncio.sleep(0)
+    await controller.seen()
     assert (await client.get("/health")).json()["tasks_count"] == 2
 
 
@@ -218,7 +219,7 @@ async def test_ready_only_when_the_plugins_file_is_loaded(serving: Serving, root
         assert waiting.headers["content-type"] == "application/problem+json"
         assert (await client.get(f"http://iocmng.test{root}/livez")).json() == {"status": "ok"}
         controller.become_ready()
-        await asyncio.sleep(0)
+        await controller.seen()
         ready = await client.get(f"http://iocmng.test{root}/readyz")
         assert (ready.status_code, ready.json()) == (200, {"status": "ok"})
 
@@ -228,7 +229,7 @@ async def test_one_plugins_odd_value_does_not_spoil_the_list(
 ) -> None:
     """NaN and half surrogate pairs in one plugin leave every answer readable."""
     controller.put(plugin_object("odd", parameters={"x": float("nan"), "y": "\ud800"}, message="\udcff"))
-    await asyncio.sleep(0)
+    await controller.seen()
     for path in ("/plugins", "/tasks", "/plugins/odd", "/health"):
         response = await client.get(path)
         assert response.status_code == 200
@@ -238,9 +239,6 @@ async def test_one_plugins_odd_value_does_not_spoil_the_list(
 
 async def test_a_failed_connection_ends_the_start() -> None:
     """What connect raises is not hidden: the replica does not start half."""
-    from iocmng.api import create_app
-    from iocmng.errors import ServerUnavailable
-    from iocmng.settings import Settings
 
     async def connect() -> FakeController:
         raise ServerUnavailable("no Controller")
@@ -253,8 +251,6 @@ async def test_a_failed_connection_ends_the_start() -> None:
 
 async def test_a_call_before_the_start_is_503() -> None:
     """Without its lifespan the application says that it is starting."""
-    from iocmng.api import create_app
-    from iocmng.settings import Settings
 
     async def connect() -> FakeController:
         return FakeController()

@@ -1,0 +1,5 @@
+"""`python -m iocmng` is `iocmng`."""
+
+from iocmng.cli.main import main
+
+main()
