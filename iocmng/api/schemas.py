@@ -95,7 +95,7 @@ class PluginObject(Answer):
 
     name: str
     plugin_type: Kind | None
-    """null until the plugin has been loaded."""
+    """null while it is loaded for the first time and the add did not say."""
     class_name: str | None
     git_url: str | None
     local_path: str | None
@@ -128,8 +128,8 @@ class PluginObject(Answer):
     autostart_order: int | None
     validation: Validation
     message: str
-    state: str
-    """Text of the STATUS record."""
+    state: str | None
+    """Text of the STATUS record; null while the IOC is down."""
     node: str | None
     """Machine that the process runs on."""
     pid: int | None

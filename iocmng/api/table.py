@@ -43,7 +43,8 @@ class PluginTable:
             else:
                 self._json[name] = encode(plugin)
                 self._plugins[name] = plugin
-        self._answers.clear()
+        if changes:
+            self._answers.clear()
 
     def plugin_json(self, name: str) -> bytes:
         """Return the JSON of one plugin.

@@ -12,7 +12,7 @@ import git
 from gitdb.exc import ODBError
 
 from iocmng.core.source import refused
-from iocmng.errors import PluginRejected, SourceUnavailable
+from iocmng.errors import PluginRejected
 from iocmng.loading.tree import CACHES, MAX_ENTRIES, MAX_NAME_BYTES, TreeWriter, refused_file
 
 CHUNK_BYTES = 1 << 20
@@ -30,18 +30,17 @@ def write_tree(root: git.Tree, path: str, writer: TreeWriter) -> None:
         writer: Takes the files.
 
     Raises:
-        PluginRejected: If there is no such directory, or it holds what must not be taken.
-        SourceUnavailable: If objects are missing.
+        PluginRejected: If there is no such directory, or it holds what must not be taken or cannot be read.
     """
     with _readable():
         top = _directory(root, path)
         pending = [(top, "")]
         while pending:
             tree, prefix = pending.pop()
-            for entry in _entries(tree):
-                name = f"{prefix}{entry.name}"
+            for own_name, entry in _entries(tree):
+                name = f"{prefix}{own_name}"
                 match stat.S_IFMT(entry.mode):
-                    case stat.S_IFDIR if entry.name in CACHES:
+                    case stat.S_IFDIR if own_name in CACHES:
                         continue
                     case stat.S_IFDIR:
                         writer.enter(name)
@@ -59,8 +58,8 @@ def write_tree(root: git.Tree, path: str, writer: TreeWriter) -> None:
 def write_file(root: git.Tree, name: str, target: Path) -> bool:
     """Write one file of the root to `target`; return whether there is such a file."""
     with _readable():
-        for entry in _entries(root):
-            if entry.name == name and stat.S_IFMT(entry.mode) == stat.S_IFREG:
+        for entry_name, entry in _entries(root):
+            if entry_name == name and stat.S_IFMT(entry.mode) == stat.S_IFREG:
                 if entry.size > MAX_OUTER_BYTES:
                     raise refused_file(name, f"the file is larger than {MAX_OUTER_BYTES} bytes")
                 target.parent.mkdir()
@@ -75,11 +74,11 @@ def list_blobs(root: git.Tree, path: str) -> dict[str, str]:
     pending = [(_directory(root, path), "")]
     while pending and len(blobs) <= MAX_ENTRIES:
         tree, prefix = pending.pop()
-        for entry in _entries(tree):
+        for name, entry in _entries(tree):
             if stat.S_IFMT(entry.mode) == stat.S_IFDIR:
-                pending.append((entry, f"{prefix}{entry.name}/"))
+                pending.append((entry, f"{prefix}{name}/"))
             else:
-                blobs[f"{prefix}{entry.name}"] = entry.hexsha
+                blobs[f"{prefix}{name}"] = entry.hexsha
     return blobs
 
 
@@ -87,14 +86,14 @@ def _directory(root: git.Tree, path: str) -> git.Tree:
     """Return the tree of a directory."""
     tree: Any = root
     for part in (part for part in path.split("/") if part not in ("", ".")):
-        found = next((entry for entry in _entries(tree) if entry.name == part), None)
+        found = next((entry for name, entry in _entries(tree) if name == part), None)
         match stat.S_IFMT(found.mode) if found is not None else None:
             case stat.S_IFDIR:
                 tree = found
             case stat.S_IFLNK:
                 raise refused(f"path {path!r} leads through the symbolic link {part!r}; give the directory itself")
             case None:
-                names = [entry.name for entry in _entries(tree) if stat.S_IFMT(entry.mode) == stat.S_IFDIR]
+                names = [name for name, entry in _entries(tree) if stat.S_IFMT(entry.mode) == stat.S_IFDIR]
                 known = f"; beside it are {', '.join(sorted(names)[:10])}" if names else ""
                 raise refused(f"the repository has no directory {path!r}: there is no {part!r}{known}")
             case _:
@@ -102,11 +101,13 @@ def _directory(root: git.Tree, path: str) -> git.Tree:
     return tree
 
 
-def _entries(tree: Any) -> Iterator[Any]:
-    # The size is asked first: a listing is read as a whole.
+def _entries(tree: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the entries of one directory by name; the size is asked first, since a listing is read as a whole."""
     if tree.size > _MAX_LISTING_BYTES:
         raise refused(f"a directory of the repository holds more than {MAX_ENTRIES} files; choose one with `path`")
-    return iter(tree)
+    start = f"{tree.path}/" if tree.path else ""
+    for entry in tree:
+        yield str(entry.path).removeprefix(start), entry
 
 
 def _content(entry: Any) -> Iterator[bytes]:
@@ -133,10 +134,8 @@ def _submodule(name: str) -> PluginRejected:
 
 @contextlib.contextmanager
 def _readable() -> Iterator[None]:
-    """Turn what GitPython raises over broken objects into an error of the repository."""
+    """Turn what GitPython raises over broken or forged objects into a failed check."""
     try:
         yield
     except (git.GitError, ODBError, TypeError, ValueError) as error:
-        raise SourceUnavailable.because(
-            f"the repository's objects cannot be read ({error}); check it with `git fsck`"
-        ) from error
+        raise refused(f"the repository's objects cannot be read ({error}); check it with `git fsck`") from error

@@ -130,6 +130,7 @@ class FakeController:
         self.publishing = asyncio.Event()
         self.publishing.set()
         self._history: list[tuple[int, str]] = []
+        self._called = asyncio.Event()
         self._moved = asyncio.Event()
         self._asked: tuple[str, int] | None = None
         self._asked_again = asyncio.Event()
@@ -166,6 +167,11 @@ class FakeController:
         async with asyncio.timeout(5):
             while self._asked != (self.epoch, self.version):
                 await self._asked_again.wait()
+
+    async def called(self) -> None:
+        """Wait until any call but watch has arrived."""
+        async with asyncio.timeout(5):
+            await self._called.wait()
 
     async def changed(self) -> None:
         """Wait until the next change has been made, told of or not."""
@@ -225,6 +231,7 @@ class FakeController:
 
     async def _begin(self, call: str, *arguments: Any) -> None:
         self.calls.append((call, *arguments))
+        self._called.set()
         await self.gate.wait()
         if error := self.raises.get(call):
             raise error

@@ -123,6 +123,33 @@ async def test_a_failed_add_tells_why(
     assert body["validation"] == {"ok": False, "errors": [failure.to_dict() for failure in error.failures]}
 
 
+@pytest.mark.parametrize("call", ["POST /tasks", "POST /tasks/new/restart"])
+async def test_a_failed_load_leaves_no_trace(serving: Serving, controller: FakeController, call: str) -> None:
+    """The error comes when this replica has seen the end of the failed load, so that a GET shows nothing of it."""
+    controller.put(plugin_object("new", "task", status="loading" if call == "POST /tasks" else "restarting"))
+    controller.raises |= dict.fromkeys(("add", "restart"), PluginRejected("it fails its checks"))
+    async with serving(controller, times=FollowTimes(settle_failure=30)) as client:
+        failing = asyncio.create_task(client.request(*call.split(), json=BODY))
+        await controller.called()
+        for _ in range(20):  # far more turns than an answer takes that does not wait
+            await client.get("/health")
+            await asyncio.sleep(0)
+        assert not failing.done()
+        controller.drop("new")
+        assert (await failing).status_code == 422
+        assert (await client.get("/tasks/new")).status_code == 404
+
+
+async def test_a_load_that_does_not_end_does_not_hold_up_its_error(
+    serving: Serving, controller: FakeController
+) -> None:
+    """After a short limit the error is answered, whatever the replica shows."""
+    controller.put(plugin_object("new", None, status="loading"))
+    controller.raises["add"] = TimedOut("the clone took longer than 120 s")
+    async with serving(controller, times=FollowTimes(settle_failure=0.01)) as client:
+        assert (await client.post("/tasks", json=BODY)).status_code == 504
+
+
 async def test_a_duplicate_is_409(client: httpx.AsyncClient) -> None:
     """A name that is taken is refused."""
     response = await client.post("/plugins", json=BODY | {"name": "monitor"})

@@ -1,0 +1,24 @@
+"""One real server for the tests of this folder: Ray, Serve, HTTP, softioc, git; nothing is faked."""
+
+import pytest
+from support import Server, wait_for
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory):
+    """A server that all tests share; it must end in good order and leave no process behind."""
+    server = Server(
+        tmp_path_factory.mktemp("server"), "TST", IOCMNG_INITIALIZE_TIMEOUT="5", IOCMNG_STOP_TIMEOUT="3"
+    ).wait_until_ready()
+    yield server
+    assert server.stop() == 0, server.log.read_text()
+
+
+@pytest.fixture
+def server(shared_server):
+    """The shared server without any plugin, before and after the test."""
+    yield shared_server
+    for name in shared_server.names():
+        shared_server.http.delete(f"/plugins/{name}")
+    wait_for(lambda: not shared_server.names(), "all plugins removed")
+    assert shared_server.leftovers() == []

@@ -1,0 +1,452 @@
+"""Fetching from git: what is taken, what is refused, and what is left behind."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from git import Repo
+from loading_support import TASK, Store, commit_files, only_failure, write_files
+
+from iocmng.core.source import GitSource
+from iocmng.errors import PluginRejected, SourceUnavailable
+from iocmng.loading import tree
+from iocmng.loading.fetch import fetch
+from iocmng.settings import Settings
+
+MakeRepo = Callable[..., Repo]
+
+
+def source_of(repository: Repo, path: str = "", branch: str | None = None, commit: str | None = None) -> GitSource:
+    return GitSource(f"file://{repository.working_dir}", path, branch, commit)
+
+
+def bundle_files(directory: str) -> dict[str, str]:
+    return {str(path.relative_to(directory)): path.read_text() for path in sorted(tree.walk(Path(directory)))}
+
+
+def test_default_branch(make_repo: MakeRepo, settings: Settings, store: Store):
+    """Without a branch the remote's default branch is taken, and the bundle tells its name and the full SHA."""
+    repository = make_repo({"monitor.py": TASK, "config.yaml": "prefix: MON\n", "data/table.txt": "1 2 3\n"})
+    bundle = fetch(source_of(repository), None, settings)
+    assert (bundle.branch, bundle.commit) == ("main", repository.head.commit.hexsha)
+    assert bundle.manifest.prefix == "MON"
+    assert bundle.packages is None
+    assert bundle_files(bundle.directory) == {
+        "monitor.py": TASK,
+        "config.yaml": "prefix: MON\n",
+        "data/table.txt": "1 2 3\n",
+    }
+    assert store.names("bundles") == [bundle.digest]
+    assert store.names("staging") == []
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}"])
+def test_forms_of_a_local_repository(make_repo: MakeRepo, settings: Settings, form: str):
+    """A plain path and a file: URL mean the same repository, blanks and percent signs in its name included."""
+    repository = make_repo(name="100% repo")
+    place = str(repository.working_dir)
+    url = form.format(place.replace("%", "%25").replace(" ", "%20") if form.startswith("file") else place)
+    if " " in url:
+        with pytest.raises(PluginRejected, match="without blanks"):
+            fetch(GitSource(url), None, settings)
+    else:
+        assert fetch(GitSource(url), None, settings).commit == repository.head.commit.hexsha
+
+
+def test_branch_tag_and_commit(make_repo: MakeRepo, settings: Settings):
+    """A branch, a light tag, an annotated tag, a full and an abbreviated SHA each choose their own commit."""
+    repository = make_repo()
+    first = repository.head.commit.hexsha
+    repository.create_tag("light")
+    repository.create_tag("annotated", message="release")
+    second = commit_files(repository, {"monitor.py": TASK + "# second\n"})
+    repository.create_head("side", first)
+    third = commit_files(repository, {"monitor.py": TASK + "# third\n"})
+
+    def commit_of(branch: str | None = None, commit: str | None = None) -> tuple[str | None, str | None]:
+        bundle = fetch(source_of(repository, "", branch, commit), None, settings)
+        assert Path(bundle.directory, "monitor.py").read_text().endswith("# second\n") == (bundle.commit == second)
+        return bundle.branch, bundle.commit
+
+    assert commit_of() == ("main", third)
+    assert commit_of("side") == ("side", first)
+    assert commit_of("light") == ("light", first)
+    assert commit_of("annotated") == ("annotated", first)
+    assert commit_of(commit=second) == ("main", second)
+    assert commit_of("main", second[:9]) == ("main", second)
+
+
+def test_branch_wins_over_tag(make_repo: MakeRepo, settings: Settings):
+    """Where a branch and a tag have the same name, the branch is meant, as in `git clone --branch`."""
+    repository = make_repo()
+    repository.create_tag("both")
+    second = commit_files(repository, {"monitor.py": TASK + "# second\n"})
+    repository.create_head("both")
+    assert fetch(source_of(repository, branch="both"), None, settings).commit == second
+
+
+def test_detached_head_has_no_branch(make_repo: MakeRepo, settings: Settings):
+    """A remote whose HEAD is on no branch is fetched, and no branch is invented for it."""
+    repository = make_repo()
+    repository.git.checkout("--detach")
+    bundle = fetch(source_of(repository), None, settings)
+    assert (bundle.branch, bundle.commit) == (None, repository.head.commit.hexsha)
+
+
+def test_full_fetch_where_single_commits_are_not_given(
+    make_repo: MakeRepo, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    """A server that gives out branches only still serves a commit in their history."""
+    from iocmng.loading import git_process
+
+    monkeypatch.setitem(git_process._CONFIGURATION, "protocol.version", "0")
+    repository = make_repo()
+    first = repository.head.commit.hexsha
+    commit_files(repository, {"monitor.py": TASK + "# second\n"})
+    assert fetch(source_of(repository, commit=first), None, settings).commit == first
+
+
+def test_sub_directory_only(make_repo: MakeRepo, settings: Settings):
+    """Only the directory that `path` names becomes the bundle."""
+    repository = make_repo({"README.md": "all\n", "plugins/a/a.py": TASK, "plugins/b/b.py": TASK})
+    bundle = fetch(source_of(repository, "plugins/b/"), None, settings)
+    assert bundle_files(bundle.directory) == {"b.py": TASK}
+
+
+def test_executable_bit_and_inner_links(make_repo: MakeRepo, settings: Settings):
+    """Modes are kept as git knows them, and a symbolic link inside the tree stays one."""
+    repository = make_repo()
+    root = Path(repository.working_dir)
+    write_files(root, {"tool.sh": "#!/bin/sh\n", "lib/real.py": "x = 1\n"})
+    (root / "tool.sh").chmod(0o755)
+    (root / "alias.py").symlink_to("lib/real.py")
+    commit_files(repository, {})
+    directory = Path(fetch(source_of(repository), None, settings).directory)
+    assert os.access(directory / "tool.sh", os.X_OK)
+    assert not os.access(directory / "monitor.py", os.X_OK)
+    assert (directory / "alias.py").readlink() == Path("lib/real.py")
+
+
+def test_equal_trees_share_a_bundle(make_repo: MakeRepo, settings: Settings, store: Store):
+    """A bundle is named by its content: other commits and repositories with the same files find it."""
+    first = fetch(source_of(make_repo(name="one")), None, settings)
+    second = fetch(source_of(make_repo(name="two")), None, settings)
+    assert first.digest == second.digest
+    assert store.names("bundles") == [first.digest]
+
+
+def test_mode_and_content_change_the_digest(make_repo: MakeRepo, settings: Settings):
+    """Every change of contents, names or executable bits gives another bundle."""
+    repository = make_repo()
+    root = Path(repository.working_dir)
+    digests = {fetch(source_of(repository), None, settings).digest}
+    (root / "monitor.py").chmod(0o755)
+    commit_files(repository, {})
+    digests.add(fetch(source_of(repository), None, settings).digest)
+    commit_files(repository, {"monitor.py": TASK + "\n"})
+    digests.add(fetch(source_of(repository), None, settings).digest)
+    repository.git.mv("monitor.py", "renamed.py")
+    commit_files(repository, {})
+    digests.add(fetch(source_of(repository), None, settings).digest)
+    assert len(digests) == 4
+
+
+def test_bundle_that_was_changed_is_replaced(make_repo: MakeRepo, settings: Settings):
+    """What was asked for runs, even if the stored bundle of the same digest was written to meanwhile."""
+    source = source_of(make_repo())
+    bundle = fetch(source, None, settings)
+    Path(bundle.directory, "monitor.py").write_text("raise SystemExit\n")
+    Path(bundle.directory, "extra.py").write_text("")
+    again = fetch(source, None, settings)
+    assert again.digest == bundle.digest
+    assert bundle_files(again.directory) == {"monitor.py": TASK}
+
+
+def test_bytecode_in_the_store_is_no_change(make_repo: MakeRepo, settings: Settings):
+    """The __pycache__ that an import leaves in a bundle does not make it another one."""
+    source = source_of(make_repo())
+    bundle = fetch(source, None, settings)
+    cache = Path(bundle.directory, "__pycache__")
+    cache.mkdir()
+    (cache / "monitor.cpython-311.pyc").write_bytes(b"")
+    fetch(source, None, settings)
+    assert cache.exists()
+
+
+def test_concurrent_fetches(make_repo: MakeRepo, settings: Settings, store: Store):
+    """Fetches of the same content at the same time all succeed and share one bundle."""
+    source = source_of(make_repo())
+    barrier = threading.Barrier(4)
+
+    def work(_: int) -> str:
+        barrier.wait()
+        return fetch(source, None, settings).digest
+
+    with ThreadPoolExecutor(4) as pool:
+        digests = set(pool.map(work, range(4)))
+    assert store.names("bundles") == sorted(digests)
+    assert len(digests) == 1
+    assert store.names("staging") == []
+
+
+def test_no_git_directory_and_no_caches(make_repo: MakeRepo, settings: Settings):
+    """A bundle holds neither git's files nor bytecode that was committed by mistake."""
+    repository = make_repo({"monitor.py": TASK, "__pycache__/monitor.cpython-311.pyc": b"\0"})
+    assert bundle_files(fetch(source_of(repository), None, settings).directory) == {"monitor.py": TASK}
+
+
+def test_filters_and_hooks_do_not_run(make_repo: MakeRepo, settings: Settings, tmp_path: Path):
+    """Attributes of the repository (filters, LFS) leave the files as they are committed; no hook runs."""
+    repository = make_repo({"monitor.py": TASK, ".gitattributes": "*.py filter=lfs eol=crlf\n"})
+    trace = tmp_path / "hook-ran"
+    hook = Path(repository.git_dir, "hooks", "post-checkout")
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {trace}\n")
+    hook.chmod(0o755)
+    bundle = fetch(source_of(repository), None, settings)
+    assert Path(bundle.directory, "monitor.py").read_bytes() == TASK.encode()
+    assert not trace.exists()
+
+
+# What is refused. Each: the error, its step, words that say what to do, and an empty store.
+
+
+def refused(source: GitSource, settings: Settings, store: Store, words: str, file: str | None = None) -> None:
+    with pytest.raises(PluginRejected, match=words) as caught:
+        fetch(source, None, settings)
+    failure = only_failure(caught.value)
+    assert (failure.step, failure.file) == ("clone", file)
+    assert store.is_empty
+
+
+def test_unknown_branch(make_repo: MakeRepo, settings: Settings, store: Store):
+    """A misspelt branch is named together with the nearest one that exists."""
+    source = source_of(make_repo(), branch="mian")
+    refused(source, settings, store, "no branch or tag 'mian'; did you mean 'main'")
+
+
+@pytest.mark.parametrize("commit", ["0123456789" * 4, "0123456"])
+def test_unknown_commit(make_repo: MakeRepo, settings: Settings, store: Store, commit: str):
+    """A commit that the repository lacks is a mistake of the request."""
+    refused(source_of(make_repo(), commit=commit), settings, store, f"no commit '{commit}'.*give all 40 digits")
+
+
+def test_unknown_path(make_repo: MakeRepo, settings: Settings, store: Store):
+    """A missing directory is named together with those beside it."""
+    repository = make_repo({"plugins/a/a.py": TASK, "README.md": ""})
+    refused(source_of(repository, "plugins/b"), settings, store, "no directory 'plugins/b'.*beside it are a")
+    refused(source_of(repository, "README.md"), settings, store, "is a file")
+
+
+@pytest.mark.parametrize("path", ["..", "a/../../b", "/etc", "~", "-x", ".git", "a\\b"])
+def test_path_outside_of_the_repository(make_repo: MakeRepo, settings: Settings, store: Store, path: str):
+    """`path` cannot lead out of the repository."""
+    refused(source_of(make_repo(), path), settings, store, "relative, without")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("ext::sh -c touch% /tmp/pwned", "blanks"),
+        ("ext::sh", "transport helper 'ext'"),
+        ("--upload-pack=touch", "begin with '-'"),
+        ("http://example.org/repo.git", "scheme 'http'"),
+        ("https://user:secret@example.org/repo.git", "holds a credential"),
+    ],
+)
+def test_dangerous_urls(settings: Settings, store: Store, url: str, words: str):
+    """URLs that make git do more than fetch, or that hold a credential, never reach git."""
+    refused(GitSource(url), settings, store, words)
+
+
+@pytest.mark.parametrize("branch", ["--upload-pack=touch", "a..b", "a b"])
+def test_dangerous_branches(make_repo: MakeRepo, settings: Settings, store: Store, branch: str):
+    """A branch that git could take for an option or an expression never reaches git."""
+    refused(source_of(make_repo(), branch=branch), settings, store, "no legal name of a branch")
+
+
+def test_outside_of_the_local_roots(settings: Settings, store: Store, tmp_path: Path):
+    """A repository on the server's disk must lie below a local root, links resolved; the way out is named."""
+    Repo.init(tmp_path / "elsewhere").close()
+    (settings.roots[0] / "door").symlink_to(tmp_path / "elsewhere")
+    for url in (
+        f"file://{tmp_path}/elsewhere",
+        f"{settings.roots[0]}/../elsewhere",
+        f"file://{settings.roots[0]}/door",
+    ):
+        refused(GitSource(url), settings, store, "outside .* IOCMNG_LOCAL_ROOTS")
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../outside.py", "lib/../../outside.py", "door/../../x"])
+def test_links_that_leave_the_tree(make_repo: MakeRepo, settings: Settings, store: Store, target: str):
+    """A symbolic link that leads out of the plugin's directory is refused, also by way of another link."""
+    repository = make_repo({"plugin/monitor.py": TASK, "plugin/lib/a.py": "", "outside.py": ""})
+    root = Path(repository.working_dir) / "plugin"
+    (root / "door").symlink_to("lib")
+    (root / "link.py").symlink_to(target)
+    commit_files(repository, {})
+    refused(source_of(repository, "plugin"), settings, store, "put a copy", "link.py")
+
+
+def test_path_through_a_link(make_repo: MakeRepo, settings: Settings, store: Store):
+    """`path` must name a real directory of the repository."""
+    repository = make_repo({"plugin/monitor.py": TASK})
+    (Path(repository.working_dir) / "current").symlink_to("plugin")
+    commit_files(repository, {})
+    refused(source_of(repository, "current"), settings, store, "symbolic link 'current'")
+
+
+def test_submodule(make_repo: MakeRepo, settings: Settings, store: Store):
+    """A tree with a submodule is refused, and the submodule named."""
+    inner, outer = make_repo(name="inner"), make_repo(name="outer")
+    outer.git.execute(["git", "-c", "protocol.file.allow=always", "submodule", "add", str(inner.working_dir), "sub"])
+    commit_files(outer, {})
+    refused(source_of(outer), settings, store, "this is a submodule", "sub")
+
+
+def test_tree_with_a_path_that_stands_twice(make_repo: MakeRepo, settings: Settings, store: Store, tmp_path: Path):
+    """A forged tree cannot write through a link of its own."""
+    repository = make_repo()
+    target = tmp_path / "target"
+    target.mkdir()
+    blob = repository.git.execute(["git", "hash-object", "-w", "monitor.py"])
+    (Path(repository.working_dir) / "l").write_text(str(target))
+    link = repository.git.execute(["git", "hash-object", "-w", "l"])
+    raw_inner = b"100644 x.py\0" + bytes.fromhex(str(blob))
+    inner = _write_tree(repository, raw_inner, tmp_path)
+    forged = b"120000 a\0" + bytes.fromhex(str(link)) + b"40000 a\0" + bytes.fromhex(inner)
+    top = _write_tree(repository, forged, tmp_path)
+    commit = repository.git.execute(
+        ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", "commit-tree", top, "-m", "forged"]
+    )
+    repository.git.execute(["git", "update-ref", "refs/heads/forged", str(commit)])
+    with pytest.raises(PluginRejected) as caught:
+        fetch(source_of(repository, branch="forged"), None, settings)
+    assert only_failure(caught.value).step == "clone"
+    assert list(target.iterdir()) == []
+    assert store.is_empty
+
+
+def _write_tree(repository: Repo, raw: bytes, tmp_path: Path) -> str:
+    file = tmp_path / "raw-tree"
+    file.write_bytes(raw)
+    return str(repository.git.execute(["git", "hash-object", "-t", "tree", "--literally", "-w", str(file)]))
+
+
+def test_tree_with_forbidden_names(make_repo: MakeRepo, settings: Settings, store: Store, tmp_path: Path):
+    """A forged tree cannot name its parent directory, nor git's."""
+    repository = make_repo()
+    blob = bytes.fromhex(str(repository.git.execute(["git", "hash-object", "-w", "monitor.py"])))
+    for name in (b"..", b".GIT"):
+        top = _write_tree(repository, b"100644 " + name + b"\0" + blob, tmp_path)
+        identity = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+        commit = repository.git.execute(["git", *identity, "commit-tree", top, "-m", "forged"])
+        repository.git.execute(["git", "update-ref", "refs/heads/forged", str(commit)])
+        refused(
+            source_of(repository, branch="forged"), settings, store, r"(forbidden file name|cannot be read).*git fsck"
+        )
+
+
+def test_too_many_files(make_repo: MakeRepo, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch):
+    """A huge tree is refused before it is written, and `path` named as the way out."""
+    monkeypatch.setattr(tree, "MAX_ENTRIES", 3)
+    repository = make_repo({f"dir/{number}.py": "" for number in range(4)})
+    refused(source_of(repository), settings, store, "more than 3 files.*`path`")
+
+
+def test_too_large_tree(make_repo: MakeRepo, settings: Settings, store: Store):
+    """A tree that is small in the transfer and large on the disk is refused; the setting is named."""
+    small = settings.model_copy(update={"fetch_max_bytes": 100_000})
+    repository = make_repo({"monitor.py": TASK, "data.bin": b"\0" * 200_000})
+    refused(source_of(repository), small, store, "larger than 100000 bytes.*IOCMNG_FETCH_MAX_BYTES")
+
+
+def test_too_large_transfer(make_repo: MakeRepo, settings: Settings, store: Store):
+    """A fetch that brings more than the limit is stopped; the setting is named."""
+    small = settings.model_copy(update={"fetch_max_bytes": 100_000})
+    repository = make_repo({"plugin/monitor.py": TASK, "data.bin": os.urandom(200_000)})
+    refused(source_of(repository, "plugin"), small, store, "sends more than 100000 bytes.*IOCMNG_FETCH_MAX_BYTES")
+
+
+def test_empty_repository(settings: Settings, store: Store, sources: Path):
+    """A repository without a commit says so."""
+    Repo.init(sources / "empty").close()
+    refused(GitSource(str(sources / "empty")), settings, store, "no default branch with a commit; .* is empty")
+
+
+# What cannot be fetched.
+
+
+def test_unknown_repository(settings: Settings, store: Store, sources: Path):
+    """A missing repository is a 502 that names it; a directory that is none is one too."""
+    (sources / "plain").mkdir()
+    for name in ("missing", "plain"):
+        with pytest.raises(SourceUnavailable, match=f"{name}.*check git_url") as caught:
+            fetch(GitSource(f"file://{sources}/{name}"), None, settings)
+        assert only_failure(caught.value).step == "clone"
+        assert store.is_empty
+
+
+def test_time_limit(make_repo: MakeRepo, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch):
+    """A remote that does not answer is given up after the limit, and its helper processes end."""
+    script = Path(settings.roots[0]) / "ssh"
+    pid_file = Path(settings.roots[0]) / "pid"
+    script.write_text(f"#!/bin/sh\necho $$ > {pid_file}\nexec tail -f /dev/null\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH", str(script))
+    hasty = settings.model_copy(update={"fetch_timeout": 1.0})
+    with pytest.raises(SourceUnavailable, match=r"longer than 1 s.*IOCMNG_FETCH_TIMEOUT"):
+        fetch(GitSource("git@example.invalid:group/repo.git"), None, hasty)
+    assert not Path(f"/proc/{pid_file.read_text().strip()}/cmdline").exists()
+    assert store.is_empty
+
+
+def test_interrupt_leaves_nothing(
+    make_repo: MakeRepo, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    """Whatever exception ends a fetch, its staging directory is gone."""
+    from iocmng.loading import repository as module
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "write_tree", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fetch(source_of(make_repo()), None, settings)
+    assert store.is_empty
+
+
+def test_full_disk(make_repo: MakeRepo, settings: Settings, tmp_path: Path):
+    """A store that cannot be written is the server's trouble, and the message names the place."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    broken = settings.model_copy(update={"state_dir": blocked / "state"})
+    with pytest.raises(SourceUnavailable, match=r"cannot keep .*file/state: Not a directory; check its disk"):
+        fetch(source_of(make_repo()), None, broken)
+
+
+def test_what_git_inherits(make_repo: MakeRepo, settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    """The server's own variables, and those that redirect git, do not reach it; agents, proxies and certificates do."""
+    report = Path(settings.roots[0]) / "environment"
+    script = Path(settings.roots[0]) / "ssh"
+    script.write_text(f"#!/bin/sh\nenv > {report}\nexit 1\n")
+    script.chmod(0o755)
+    hostile = {"IOCMNG_TOKEN": "t", "RAY_ADDRESS": "r", "GIT_DIR": "/x", "GIT_TRACE": "1", "GIT_CONFIG_PARAMETERS": "x"}
+    wanted = {"SSH_AUTH_SOCK": "/agent", "https_proxy": "http://proxy", "GIT_SSL_CAINFO": "/ca.pem"}
+    for name, value in {**hostile, **wanted, "GIT_SSH": str(script)}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SourceUnavailable):
+        fetch(GitSource("ssh://git@example.invalid/repo.git"), None, settings)
+    seen = dict(line.partition("=")[::2] for line in report.read_text().splitlines())
+    assert not set(hostile) & set(seen)
+    assert {name: seen.get(name) for name in wanted} == wanted
+    assert (seen["GIT_TERMINAL_PROMPT"], seen["GIT_CONFIG_GLOBAL"], seen["GIT_ALLOW_PROTOCOL"]) == (
+        "0",
+        "/dev/null",
+        "ssh",
+    )
