@@ -70,6 +70,8 @@ class IocmngError(Exception):
 
     Attributes:
         failures: The failed checks, for errors that tell of a plugin.
+        snapshot_version: Version of the Controller's snapshot that shows what the failed call has left, if it had
+            changed anything.
     """
 
     code: ClassVar[str] = "internal-error"
@@ -78,6 +80,7 @@ class IocmngError(Exception):
     def __init__(self, message: str, *, failures: Sequence[CheckFailure] = ()) -> None:
         super().__init__(message)
         self.failures = tuple(failures)
+        self.snapshot_version = 0
 
     @property
     def message(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -186,6 +187,7 @@ class Server:
 
     def repository(self, name: str, files: dict[str, str]) -> git.Repo:
         """Make a git repository below the server's local root."""
+        shutil.rmtree(self.repositories / name, ignore_errors=True)
         return make_repository(self.repositories / name, files)
 
     def add(self, name: str, files: dict[str, str] | None = None, kind: str = "plugins", **body: Any) -> httpx.Response:

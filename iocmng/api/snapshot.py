@@ -22,13 +22,11 @@ class FollowTimes:
     Attributes:
         first_snapshot: Seconds that the start of the API waits for the first snapshot; it goes on without one.
         settle: Seconds that a changing call waits until this replica has seen its change.
-        settle_failure: Seconds that a failed load waits until this replica shows no more of it.
         backoff: Waits between tries while the Controller cannot be reached.
     """
 
     first_snapshot: float = 5.0
     settle: float = 10.0
-    settle_failure: float = 1.0
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.1, factor=2.0, limit=5.0))
 
 
@@ -92,16 +90,6 @@ class SnapshotFollower:
         return await self._wait_until(
             lambda: self.version >= version or self.epoch != epoch,
             self._times.settle,
-        )
-
-    async def wait_for_rest(self, name: str) -> bool:
-        """Wait until a plugin is gone or no more on its way; return False if that takes too long.
-
-        A load that failed leaves nothing behind, but its error may be here before the end of its entry is.
-        """
-        return await self._wait_until(
-            lambda: self.plugins.get(name, {}).get("status") not in ("loading", "restarting"),
-            self._times.settle_failure,
         )
 
     async def _wait_until(self, seen: Callable[[], bool], seconds: float) -> bool:

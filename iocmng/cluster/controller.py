@@ -57,11 +57,10 @@ class Controller:
         if request.pat is not None:
             self._operations.credentials[name] = request.pat.get_secret_value()
         (self._loop.keep_rejected.discard if wait else self._loop.keep_rejected.add)(name)
-        if wait:
-            await self._loop.settled(name)
-        else:
+        if not wait:
             self._loop.kick()
-        return self._registry.version
+            return self._registry.version
+        return await self._settled(name)
 
     async def remove(self, name: str, kind: Kind | None) -> int:
         """Stop a plugin and forget it, whatever it is doing."""
@@ -69,7 +68,7 @@ class Controller:
         del self._registry.desired[name]
         await self._loop.cancel(name)
         if name in self._registry.observed:
-            await self._loop.settled(name)
+            await self._settled(name)
         self._registry.forget(name)
         return self._registry.version
 
@@ -82,8 +81,7 @@ class Controller:
         """
         spec = self._find_idle(name, kind)
         self._registry.desire(spec.next_generation())
-        await self._loop.settled(name)
-        return self._registry.version
+        return await self._settled(name)
 
     async def set_running(self, name: str, kind: Kind | None, running: bool) -> int:
         """Start or stop a task's cycles.
@@ -100,8 +98,7 @@ class Controller:
             # It was told to run and gave up since; it has to be told again.
             self._registry.observe(name, status.phase, running=False)
         self._registry.desire(replace(spec, running=running))
-        await self._loop.settled(name)
-        return self._registry.version
+        return await self._settled(name)
 
     async def run_job(self, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Run a job and return its result; runs of one job wait for each other.
@@ -144,6 +141,15 @@ class Controller:
         for name, outcome in zip(names, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 _log.error("plugin %s did not stop in good order: %s", name, outcome)
+
+    async def _settled(self, name: str) -> int:
+        """Wait until the plugin is as desired; return the version that shows it, or raise with that version."""
+        try:
+            await self._loop.settled(name)
+        except IocmngError as error:
+            error.snapshot_version = self._registry.version
+            raise
+        return self._registry.version
 
     def _find(self, name: str, kind: Kind | None) -> PluginSpec:
         spec = self._registry.desired.get(name)

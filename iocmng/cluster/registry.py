@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections import deque
 from dataclasses import replace
@@ -32,7 +33,8 @@ class Registry:
         self.observed: dict[str, PluginStatus] = {}
         self.logs: dict[str, deque[str]] = {}
         self.epoch = uuid.uuid4().hex
-        self.version = 0
+        # Versions of a later life are higher, so that a replica that missed the change cannot mistake one for another.
+        self.version = time.time_ns() // 1_000_000
         self.ready = False
         self._changed_at: dict[str, int] = {}
         self._record_owner: dict[str, str] = {}

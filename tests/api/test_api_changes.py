@@ -127,8 +127,10 @@ async def test_a_failed_add_tells_why(
 async def test_a_failed_load_leaves_no_trace(serving: Serving, controller: FakeController, call: str) -> None:
     """The error comes when this replica has seen the end of the failed load, so that a GET shows nothing of it."""
     controller.put(plugin_object("new", "task", status="loading" if call == "POST /tasks" else "restarting"))
-    controller.raises |= dict.fromkeys(("add", "restart"), PluginRejected("it fails its checks"))
-    async with serving(controller, times=FollowTimes(settle_failure=30)) as client:
+    error = PluginRejected("it fails its checks")
+    error.snapshot_version = controller.version + 1
+    controller.raises |= dict.fromkeys(("add", "restart"), error)
+    async with serving(controller, times=FollowTimes(settle=30)) as client:
         failing = asyncio.create_task(client.request(*call.split(), json=BODY))
         await controller.called()
         for _ in range(20):  # far more turns than an answer takes that does not wait
@@ -140,13 +142,12 @@ async def test_a_failed_load_leaves_no_trace(serving: Serving, controller: FakeC
         assert (await client.get("/tasks/new")).status_code == 404
 
 
-async def test_a_load_that_does_not_end_does_not_hold_up_its_error(
-    serving: Serving, controller: FakeController
-) -> None:
-    """After a short limit the error is answered, whatever the replica shows."""
-    controller.put(plugin_object("new", None, status="loading"))
-    controller.raises["add"] = TimedOut("the clone took longer than 120 s")
-    async with serving(controller, times=FollowTimes(settle_failure=0.01)) as client:
+async def test_a_replica_that_lags_does_not_hold_up_an_error(serving: Serving, controller: FakeController) -> None:
+    """After the limit the error is answered, whatever the replica shows."""
+    error = TimedOut("the clone took longer than 120 s")
+    error.snapshot_version = controller.version + 100
+    controller.raises["add"] = error
+    async with serving(controller, times=FollowTimes(settle=0.01)) as client:
         assert (await client.post("/tasks", json=BODY)).status_code == 504
 
 

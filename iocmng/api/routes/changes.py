@@ -73,7 +73,7 @@ class PluginChanges:
         """Add a plugin."""
         context, wanted = context_of(request), await read_body(request, PluginRequest)
         try:
-            await _settle_load(context, wanted.name, context.client.add(wanted, self._collection.kind, wait))
+            await _settle(context, context.client.add(wanted, self._collection.kind, wait))
         except UnknownPlugin as error:
             # 404 from an add would send old dashboards to another call.
             raise WrongState(f"{wanted.name!r} was removed while it was being added") from error
@@ -91,7 +91,7 @@ class PluginChanges:
     async def restart(self, request: Request, name: PluginName) -> Response:
         """Replace a plugin by what its source holds now."""
         context = context_of(request)
-        await _settle_load(context, name, context.client.restart(name, self._collection.kind))
+        await _settle(context, context.client.restart(name, self._collection.kind))
         return json_answer(encode(_with_checks(context, name, f"{self._collection.noun} {name!r} restarted")))
 
     async def start(self, request: Request, name: PluginName) -> Response:
@@ -124,19 +124,14 @@ async def _set_running(context: Context, name: str, running: bool) -> Response:
 
 async def _settle(context: Context, change: Awaitable[int]) -> None:
     """Wait until the change is done and this replica shows it."""
-    version = await change
+    try:
+        version = await change
+    except IocmngError as error:
+        await context.follower.wait_for(error.snapshot_version)
+        raise
     if not await context.follower.wait_for(version):
         # It is done all the same: an error here would make the caller do it again.
         logger.warning("a change is done (version %d), but this replica has not seen it yet", version)
-
-
-async def _settle_load(context: Context, name: str, change: Awaitable[int]) -> None:
-    """Do the same for a change that loads a plugin; after a failure this replica shows no trace of it."""
-    try:
-        await _settle(context, change)
-    except _LOAD_FAILURES:
-        await context.follower.wait_for_rest(name)
-        raise
 
 
 def _with_checks(context: Context, name: str, message: str) -> dict[str, Any]:
