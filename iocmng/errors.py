@@ -85,7 +85,7 @@ class IocmngError(Exception):
     @property
     def message(self) -> str:
         """The sentence for the user."""
-        return str(self.args[0])
+        return str(self.args[0]) if self.args else ""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, dict(self.__dict__))

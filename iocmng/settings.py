@@ -37,6 +37,7 @@ class Settings(BaseSettings):
         frozen=True,
         extra="forbid",
         use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # the token
     )
 
     beamline_config: Path | None = None
@@ -117,6 +118,8 @@ class Settings(BaseSettings):
         # Frozen for everyone else: paths are made absolute once, so that all processes mean the same place.
         roots = self.local_roots if self.local_roots is not None else (Path.cwd(), self.plugins_dir)
         values = {
+            "beamline_config": self.beamline_config and self.beamline_config.expanduser().absolute(),
+            "plugins_config": self.plugins_config and self.plugins_config.expanduser().absolute(),
             "plugins_dir": self.plugins_dir.expanduser().absolute(),
             "state_dir": (self.state_dir or self.plugins_dir / ".iocmng").expanduser().absolute(),
             "local_roots": tuple(root.expanduser().resolve() for root in roots),
@@ -174,7 +177,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidRequest(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InvalidRequest(f"{path} is no valid YAML: {error}") from error
     if data is None:
         return {}
@@ -190,7 +193,7 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
         InvalidRequest: If a value does not fit; the text names the setting.
     """
     path = config or (Path(os.environ["IOCMNG_CONFIG"]) if os.environ.get("IOCMNG_CONFIG") else None)
-    from_file = read_yaml(path) if path else {}
+    from_file = {str(name): value for name, value in read_yaml(path).items()} if path else {}
     given = {name: value for name, value in flags.items() if value is not None}
     # What stands in the file counts only where the environment says nothing.
     below = {name: value for name, value in from_file.items() if not os.environ.get(f"IOCMNG_{name.upper()}")}

@@ -127,6 +127,9 @@ class TaskRunner:
 
     def tick(self) -> None:
         """Do what is due: a cycle, or back to INIT after a triggered run."""
+        if not self._task.running:  # asked to stop, or ended by its own code; stop() follows
+            self.wake_at = None
+            return
         if self._mode is Mode.TRIGGERED:
             self.wake_at = None
             self._wait_for_work()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import queue
 import signal
 import socket
 import sys
-import threading
 import time
 from concurrent.futures import Future
 from pathlib import Path
@@ -26,6 +27,45 @@ from iocmng.errors import InvalidRequest, IocmngError, PluginRejected
 from iocmng.loading.checks import read_manifest
 from iocmng.loading.importer import load_class
 from iocmng.settings import Settings, load_settings
+
+
+class _Stopped(Exception):
+    """A signal asks for the end."""
+
+
+class _Signals:
+    """SIGTERM and SIGINT, from the start of the process on.
+
+    A queue tells of them, because its put() may be called in a signal handler at any time; an Event's set() may not.
+    """
+
+    def __init__(self) -> None:
+        self._events: queue.SimpleQueue[Future[Any] | None] = queue.SimpleQueue()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._events.put(None))
+
+    def result(self, future: Future[Any]) -> Any:
+        """Return the future's result.
+
+        Raises:
+            _Stopped: If a signal comes first.
+        """
+        future.add_done_callback(self._events.put)
+        while (event := self._next()) is not future:
+            if event is None:
+                raise _Stopped
+        return future.result()
+
+    def wait(self) -> None:
+        """Return when a signal comes."""
+        while self._next() is not None:
+            pass
+
+    def _next(self) -> Future[Any] | None:
+        while True:
+            # The limit is for a signal that the kernel gives to another thread: Python acts on it in this one.
+            with contextlib.suppress(queue.Empty):
+                return self._events.get(timeout=1.0)
 
 
 def module_directory(module: str | None, config: Path | None) -> Path:
@@ -61,26 +101,29 @@ def run_plugin(
         InvalidRequest: If an argument does not fit.
         PluginRejected: If the plugin fails a check.
     """
+    signals = _Signals()
     settings = load_settings(log_level=log_level, pva=pva)
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     if not directory.is_dir():
         raise InvalidRequest(f"there is no directory {directory}")
     manifest = _manifest(directory, config, class_name)
     identity_name = check_plugin_name(name or directory.resolve().name)
-    pv_prefix = check_prefix(prefix) if prefix else site_prefix(settings.prefix, settings.beamline())
+    pv_prefix = check_prefix(prefix) if prefix is not None else site_prefix(settings.prefix, settings.beamline())
     host = PluginHost(SoftIoc(), time)
     try:
-        records = _build(host, directory, manifest, identity_name, pv_prefix, settings)
+        records = _build(host, signals, directory, manifest, identity_name, pv_prefix, settings)
         ca_port, pva_port = host.serve()
         if pvout is not None:
-            pvout.write_text("".join(f"{record.name}\n" for record in records), encoding="utf-8")
+            _write_names(pvout, records)
         _say(f"{pv_prefix}: {len(records)} PVs on {socket.gethostname()}, CA port {ca_port}, PVA port {pva_port}")
-        _author(host.set_running(True), "initialize")
+        _author(signals, host.set_running(True), "initialize")
+        signals.wait()
+    except _Stopped:
+        pass
     except IocmngError as error:
         # The author's thread may hold the process: nothing but an immediate end is sure.
         _say(f"iocmng: {error}")
-        _exit(1)
-    _wait_for_signal()
+        _exit(2 if isinstance(error, InvalidRequest) else 1)
     _end(host, settings.stop_timeout)
 
 
@@ -97,36 +140,43 @@ def _read(config: Path) -> Manifest:
 
 
 def _build(
-    host: PluginHost, directory: Path, manifest: Manifest, name: str, pv_prefix: str, settings: Settings
+    host: PluginHost,
+    signals: _Signals,
+    directory: Path,
+    manifest: Manifest,
+    name: str,
+    pv_prefix: str,
+    settings: Settings,
 ) -> tuple[RecordInfo, ...]:
     loading: Future[type[PluginBase]] = host.thread.submit(load_class, str(directory.resolve()), None, manifest)
-    cls = _author(loading, "import")
+    cls = _author(signals, loading, "import")
     identity = identify(name, pv_prefix, cls.kind, manifest, {}, commit=None)
-    return _author(host.build(cls, identity, settings.log_level), "constructor")
+    return _author(signals, host.build(cls, identity, settings.log_level), "constructor")
 
 
-def _author(future: Future[Any], step: str) -> Any:
+def _write_names(file: Path, records: tuple[RecordInfo, ...]) -> None:
     try:
-        return future.result()
-    except IocmngError:
+        file.write_text("".join(f"{record.name}\n" for record in records), encoding="utf-8")
+    except OSError as error:
+        raise InvalidRequest(f"cannot write {file}: {error.strerror}") from error
+
+
+def _author(signals: _Signals, future: Future[Any], step: str) -> Any:
+    try:
+        return signals.result(future)
+    except (IocmngError, _Stopped):
         raise
     except BaseException as error:  # noqa: BLE001  boundary: author's code
         raise PluginRejected.because(author_failure(step, error)) from None
 
 
-def _wait_for_signal() -> None:
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
-    while not ended.wait(1.0):
-        pass
-
-
 def _end(host: PluginHost, limit: float) -> NoReturn:
+    ending = host.end()
     try:
-        host.end().result(limit)
+        ending.result(limit)
     except TimeoutError:
-        _say(f"iocmng: cleanup() did not end within {limit:g} s")
+        what = "cleanup()" if ending.running() else "the plugin's code"
+        _say(f"iocmng: {what} did not end within {limit:g} s")
         _exit(1)
     _exit(0)
 

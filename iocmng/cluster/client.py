@@ -56,7 +56,7 @@ class RayControllerClient:
         """See Controller.set_running."""
         return await controller_call(self._actor.set_running.remote(name, kind, running))
 
-    async def run_job(self, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    async def run_job(self, name: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
         """See Controller.run_job."""
         return await controller_call(self._actor.run_job.remote(name, parameters))
 

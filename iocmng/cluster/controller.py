@@ -100,8 +100,8 @@ class Controller:
         self._registry.desire(replace(spec, running=running))
         return await self._settled(name)
 
-    async def run_job(self, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Run a job and return its result; runs of one job wait for each other.
+    async def run_job(self, name: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+        """Run a job; return its result and the version that shows it. Runs of one job wait for each other.
 
         Raises:
             WrongKind: If it is a task.
@@ -111,7 +111,9 @@ class Controller:
         status = self._registry.observed.get(name)
         if status and status.facts and status.facts.kind is Kind.TASK:
             raise WrongKind(f"{name} is a task: only jobs are run this way; a triggered task runs by its RUN PV")
-        return await self._operations.handle(name).run_job(parameters)
+        result, report = await self._operations.handle(name).run_job(parameters)
+        self._registry.report(name, report)
+        return result, self._registry.version
 
     async def logs(self, name: str, tail: int) -> list[str]:
         """Return a plugin's newest log lines, oldest first."""

@@ -49,7 +49,7 @@ class ControllerActor:
         """See Controller.set_running."""
         return await (await self._controller()).set_running(name, kind, running)
 
-    async def run_job(self, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    async def run_job(self, name: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
         """See Controller.run_job."""
         return await (await self._controller()).run_job(name, parameters)
 

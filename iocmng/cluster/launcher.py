@@ -56,7 +56,7 @@ class RayPluginHandle:
         """Make the plugin's object and its records."""
         return await self._limited(self._actor.build.remote(), "constructor", self._settings.initialize_timeout)
 
-    async def start(self, running: bool) -> Endpoint:
+    async def start(self, running: bool) -> tuple[Endpoint, Report]:
         """Serve the PVs and, if running, begin with initialize() and the cycles."""
         return await self._limited(self._actor.start.remote(running), "initialize", self._settings.initialize_timeout)
 
@@ -64,12 +64,12 @@ class RayPluginHandle:
         """Wait until there is something new to tell."""
         return await plugin_call(self._actor.next_report.remote())
 
-    async def set_running(self, running: bool) -> None:
+    async def set_running(self, running: bool) -> Report:
         """Start or stop the cycles."""
         limit = self._settings.initialize_timeout if running else self._settings.stop_timeout
-        await self._limited(self._actor.set_running.remote(running), "initialize" if running else "stop", limit)
+        return await self._limited(self._actor.set_running.remote(running), "initialize" if running else "stop", limit)
 
-    async def run_job(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    async def run_job(self, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Report]:
         """Run the job once."""
         return await plugin_call(self._actor.run_job.remote(parameters))
 

@@ -91,7 +91,7 @@ class Operations:
 
     async def set_running(self, name: str, running: bool) -> None:
         """Start or stop the cycles of a plugin whose IOC is up."""
-        await self.handle(name).set_running(running)
+        self._registry.report(name, await self.handle(name).set_running(running))
         self._registry.observe(name, self._registry.observed[name].phase, running=running)
 
     async def stop(self, name: str) -> None:
@@ -126,12 +126,12 @@ class Operations:
     async def _start(self, spec: PluginSpec, bundle: Bundle, handle: PluginHandle) -> None:
         name = spec.name
         async with _killed_on_failure(handle):
-            endpoint = await handle.start(spec.running)
-            self._registry.report(name, await handle.next_report())
+            endpoint, report = await handle.start(spec.running)
         self._handles[name] = handle
         self._running[name] = (spec, bundle)
         changes = {"generation": spec.generation, "running": spec.running, "failures": (), "message": ""}
-        self._registry.observe(name, Phase.ACTIVE, endpoint=endpoint, **changes)
+        self._registry.observe(name, Phase.ACTIVE, endpoint=endpoint, report=None, **changes)
+        self._registry.report(name, report)
         self._followers[name] = asyncio.create_task(self._follow(name, handle))
 
     async def _start_or_revive(self, spec: PluginSpec, bundle: Bundle, handle: PluginHandle) -> None:

@@ -84,15 +84,13 @@ class PluginProcess:
         self._records = await asyncio.wrap_future(self._host.build(self._class, self._identity, self._log_level))
         return self._records
 
-    async def start(self, running: bool) -> Endpoint:
-        """Serve the PVs and, if running, begin with initialize() and the cycles."""
+    async def start(self, running: bool) -> tuple[Endpoint, Report]:
+        """Serve the PVs and, if running, begin with initialize() and the cycles; return what there is to tell then."""
         assert self._host is not None
         ca_port, pva_port = await asyncio.wrap_future(self._host.thread.submit(self._host.serve))
-        if running:
-            await self.set_running(True)
-        self._note(urgent=True)
+        report = await self.set_running(True) if running else self._host.report()
         node = ray.get_runtime_context().get_node_id()
-        return Endpoint(ray.util.get_node_ip_address(), ca_port, pva_port, os.getpid(), node, self._records)
+        return Endpoint(ray.util.get_node_ip_address(), ca_port, pva_port, os.getpid(), node, self._records), report
 
     async def next_report(self) -> Report:
         """Wait until there is something new to tell."""
@@ -107,8 +105,8 @@ class PluginProcess:
         self._urgent.clear()
         return self._host.report()
 
-    async def set_running(self, running: bool) -> None:
-        """Start or stop the cycles.
+    async def set_running(self, running: bool) -> Report:
+        """Start or stop the cycles; return what there is to tell then.
 
         Raises:
             PluginRejected: For the step `initialize`, if it raises.
@@ -118,11 +116,13 @@ class PluginProcess:
             await asyncio.wrap_future(self._host.set_running(running))
         except (Exception, SystemExit) as error:  # noqa: BLE001  boundary: author's code
             raise PluginRejected.because(author_failure("initialize", error)) from None
+        return self._host.report()
 
-    async def run_job(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Run the job once."""
+    async def run_job(self, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Report]:
+        """Run the job once; return its result and what there is to tell then."""
         assert self._host is not None
-        return await asyncio.wrap_future(self._host.run_job(parameters))
+        result = await asyncio.wrap_future(self._host.run_job(parameters))
+        return result, self._host.report()
 
     async def end(self) -> Report | None:
         """Run cleanup(); return the last report, which has its log lines."""

@@ -64,7 +64,8 @@ class Registry:
         """Note what a plugin's process says of itself."""
         self.logs.setdefault(name, deque(maxlen=LOG_LINES)).extend(report.log)
         status = self.observed.get(name)
-        if status is not None:
+        # Reports come by more than one way, so an older one may come later.
+        if status is not None and (status.report is None or status.report.version <= report.version):
             self.observed[name] = replace(status, report=replace(report, log=()))
             self._touch(name)
 

@@ -9,14 +9,19 @@ from typing import Any, cast
 MAX_DEPTH = 32
 """Levels of nesting that parameters may have."""
 
+MAX_INT_BITS = 1024
+"""Bits of a whole number: with more, JSON's readers take it for infinity, and Python refuses to write it."""
+
 
 def json_problem(value: Any, place: str = "parameters", depth: int = 0) -> str | None:
     """Return what keeps a value from being plain JSON, with its place, or None if nothing does."""
     if depth > MAX_DEPTH:
         return f"{place} is nested more than {MAX_DEPTH} levels deep"
     match value:
-        case None | bool() | int():
+        case None | bool():
             return None
+        case int():
+            return None if value.bit_length() <= MAX_INT_BITS else f"{place} is a whole number too large for JSON"
         case float():
             return None if math.isfinite(value) else f"{place} is {value}: JSON has no such number"
         case str():
@@ -33,7 +38,7 @@ def json_problem(value: Any, place: str = "parameters", depth: int = 0) -> str |
 def _object_problem(value: dict[Any, Any], place: str, depth: int) -> str | None:
     for key, item in value.items():
         if not isinstance(key, str):
-            return f"{place} has the key {key!r}, which is not text; write it in quotes"
+            return f"{place} has the key {key!r:.80}, which is not text; write it in quotes"
         if not _is_unicode(key):
             return f"{place} has a key with a character that is no valid Unicode"
         if problem := json_problem(item, f"{place}.{key}", depth + 1):

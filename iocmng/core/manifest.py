@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from iocmng.core.builtin_pvs import Kind, Mode, builtin_pvs, reserved_names
 from iocmng.core.json_values import deep_merge, json_problem
 from iocmng.core.names import MAX_RECORD_NAME_LENGTH, PV_SEGMENT_PATTERN, record_name
-from iocmng.core.pvs import DeclaredPv, Direction, Pv
+from iocmng.core.pvs import DeclaredPv, Direction, Pv, StrictModel
 from iocmng.errors import CheckFailure, PluginRejected
 
 CONFIG_FILE_NAMES = ("config.yaml", "config.yml", "config.json")
 
-_STRICT = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+def _text_or_number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, str | int | float | None):
+        raise ValueError(f"must be text (in quotes) or a number, not {value!r:.80}")
+    return value
+
+
+def _misplaced(problem: str, *place: str) -> PydanticCustomError:
+    """Return an error that says where, below the model that finds it, the mistake stands."""
+    return PydanticCustomError("value_error", "{problem}", {"problem": problem, "place": place})  # pyright: ignore[reportArgumentType]
 
 
 class Parameters(BaseModel):
     """Parameters that iocmng itself reads; all others belong to the plugin and are passed on as they are."""
 
-    model_config = _STRICT | ConfigDict(extra="allow")
+    model_config = StrictModel.model_config | ConfigDict(extra="allow", json_schema_extra=None)
 
     mode: Annotated[Mode, Field(strict=False)] = Mode.CONTINUOUS
     """When a task runs: in a loop, when RUN is written, or when an input changes."""
     interval: Annotated[float, Field(gt=0, le=86_400)] = 1.0
     """Seconds from the start of one cycle to the start of the next."""
-    version: str | int | float | None = None
+    version: Annotated[str | int | float | None, BeforeValidator(_text_or_number)] = None
     """Shown in the VERSION PV instead of the commit."""
 
     @model_validator(mode="before")
@@ -37,6 +47,8 @@ class Parameters(BaseModel):
         match data:
             case {"triggered": bool(triggered), **rest}:
                 return {"mode": "triggered" if triggered else "continuous", **rest, "triggered": triggered}
+            case {"triggered": other}:
+                raise _misplaced(f"must be true or false, not {other!r:.80}", "triggered")
             case _:
                 return data
 
@@ -44,10 +56,8 @@ class Parameters(BaseModel):
 PvTable = dict[Annotated[str, Field(pattern=PV_SEGMENT_PATTERN)], Pv]
 
 
-class PvSections(BaseModel):
+class PvSections(StrictModel):
     """The PVs of a plugin by name."""
-
-    model_config = _STRICT
 
     inputs: PvTable = {}
     """Written by operators, read by the plugin."""
@@ -60,14 +70,10 @@ class PvSections(BaseModel):
         return {} if value is None else value
 
 
-class Manifest(BaseModel):
+class Manifest(StrictModel):
     """The contents of a plugin's config.yaml."""
 
-    model_config = _STRICT | ConfigDict(
-        title="iocmng plugin configuration",
-        populate_by_name=True,
-        json_schema_extra={"patternProperties": {"^x-": {}}},
-    )
+    model_config = ConfigDict(title="iocmng plugin configuration")
 
     type: Annotated[Kind, Field(strict=False)] | None = None
     """task or job; optional, must agree with the class."""
@@ -91,16 +97,18 @@ class Manifest(BaseModel):
     @classmethod
     def _plain_json(cls, value: Any) -> Any:
         if problem := json_problem(value):
-            raise ValueError(problem)
+            raise _misplaced(problem, *_place_of_problem(value))
         return value
 
     @model_validator(mode="after")
-    def _input_only_keys(self) -> Manifest:
-        for name, pv in self.outputs.items():
-            if wrong := pv.input_only & pv.model_fields_set:
-                raise ValueError(f"output {name}: {', '.join(sorted(wrong))} is for inputs only")
-        if both := set(self.inputs) & set(self.outputs):
-            raise ValueError(f"{', '.join(sorted(both))} is declared as an input and as an output")
+    def _directions(self) -> Manifest:
+        for section in ("arguments", "pvs"):
+            sections: PvSections = getattr(self, section)
+            for name, pv in sections.outputs.items():
+                if wrong := sorted(pv.input_only & pv.model_fields_set):
+                    raise _misplaced(f"{', '.join(wrong)}: for inputs only", section, "outputs", name, wrong[0])
+                if name in self.inputs:
+                    raise _misplaced("declared as an input and as an output", section, "outputs", name)
         return self
 
     @property
@@ -175,15 +183,35 @@ def check_record_names(pv_prefix: str, pvs: tuple[DeclaredPv, ...]) -> None:
         raise PluginRejected.because(*failures)
 
 
+def _place_of_problem(value: Any) -> list[str]:
+    """Return the keys that lead to what json_problem complains of."""
+    if isinstance(value, dict):
+        for key, child in cast("dict[Any, Any]", value).items():
+            if json_problem(child):
+                return [str(key), *_place_of_problem(child)]
+    return []
+
+
 def parameter_failures(error: ValidationError) -> list[CheckFailure]:
     """Return one failure per wrong parameter."""
     return [
         CheckFailure(
             "config",
-            f"parameters.{'.'.join(map(str, item['loc']))}: {item['msg']}, not {item['input']!r:.80}",
+            f"{'.'.join(map(str, ('parameters', *place_of(item))))}: {plain(item)}",
         )
         for item in error.errors(include_url=False)
     ]
+
+
+def place_of(item: ErrorDetails) -> tuple[int | str, ...]:
+    """Return the place of a mistake that pydantic or one of our own validators found."""
+    return (*item["loc"], *item.get("ctx", {}).get("place", ()))
+
+
+def plain(item: ErrorDetails) -> str:
+    """Return pydantic's message in plain words."""
+    message = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    return message if item["type"] == "value_error" else f"{message}, not {item['input']!r:.80}"
 
 
 def json_schema() -> dict[str, Any]:

@@ -91,20 +91,20 @@ class PluginHandle(Protocol):
         """Make the plugin's object and its records; nothing is served yet."""
         ...
 
-    async def start(self, running: bool) -> Endpoint:
-        """Serve the PVs and, if running, begin with initialize() and the cycles."""
+    async def start(self, running: bool) -> tuple[Endpoint, Report]:
+        """Serve the PVs and, if running, begin with initialize() and the cycles; return where, and the first report."""
         ...
 
     async def next_report(self) -> Report:
         """Wait until there is something new to tell; one call at a time. Raises as soon as the process is gone."""
         ...
 
-    async def set_running(self, running: bool) -> None:
-        """Start or stop the cycles."""
+    async def set_running(self, running: bool) -> Report:
+        """Start or stop the cycles; return what the process then says of itself."""
         ...
 
-    async def run_job(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Run a job once; return its result as a dictionary."""
+    async def run_job(self, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Report]:
+        """Run a job once; return its result as a dictionary, and what the process then says of itself."""
         ...
 
     async def stop(self) -> Report | None:
@@ -151,8 +151,8 @@ class ControllerClient(Protocol):
         """Start or stop a plugin's cycles."""
         ...
 
-    async def run_job(self, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Run a job and return its result."""
+    async def run_job(self, name: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+        """Run a job; return its result and the version to wait for."""
         ...
 
     async def logs(self, name: str, tail: int) -> list[str]:

@@ -6,16 +6,19 @@ are those of config.yaml; the EPICS fields they become stand in their docstrings
 
 from __future__ import annotations
 
+import contextlib
 import math
+import operator
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from iocmng.errors import PvValueError
 
 MAX_DESC_LENGTH = 40
-"""Characters of DESC (dbCommon.dbd gives the field 41 bytes)."""
+"""Bytes of DESC (dbCommon.dbd gives the field 41, the terminating zero included)."""
 
 MAX_STRING_BYTES = 39
 """Bytes of a stringin or stringout value: MAX_STRING_SIZE is 40, the terminating zero included (epicsTypes.h)."""
@@ -44,18 +47,51 @@ class Direction(StrEnum):
     OUTPUT = "output"  # written by the plugin, read-only for clients
 
 
-class _Model(BaseModel):
+class StrictModel(BaseModel):
+    """A part of config.yaml: unknown keys are errors, keys that begin with `x-` are left alone."""
+
     model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        json_schema_extra={"patternProperties": {"^x-": {}}},
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_notes(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {key: value for key, value in cast("dict[Any, Any]", data).items() if not str(key).startswith("x-")}
 
-Text = Annotated[str, Field(max_length=MAX_DESC_LENGTH)]
-Unit = Annotated[str, Field(max_length=15)]  # EGU has 16 bytes
+
+def _check_field(text: str, limit: int) -> str:
+    """Check that a text fits a field of a record as it stands: EPICS counts bytes and expands macros."""
+    if len(text.encode(errors="replace")) > limit:
+        raise ValueError(f"a text of more than {limit} bytes in UTF-8 does not fit the record's field")
+    if problem := text_problem(text):
+        raise ValueError(problem)
+    if "$(" in text or "${" in text:
+        raise ValueError("'$(' and '${' are not allowed: EPICS would expand them as macros")
+    return text
+
+
+def text_problem(text: str) -> str | None:
+    """Return what keeps EPICS from holding a text as it is, or None if nothing does."""
+    if "\0" in text:
+        return "a zero byte is not allowed: EPICS would cut the text there"
+    return "a character is no valid Unicode" if any("\ud800" <= character <= "\udfff" for character in text) else None
+
+
+Text = Annotated[str, Field(max_length=MAX_DESC_LENGTH), AfterValidator(partial(_check_field, limit=MAX_DESC_LENGTH))]
+Unit = Annotated[str, Field(max_length=15), AfterValidator(partial(_check_field, limit=15))]  # EGU has 16 bytes
+StateName = Annotated[str, Field(max_length=25), AfterValidator(partial(_check_field, limit=25))]  # ZNAM, ZRST: 26
 AlarmSeverity = Annotated[Severity, Field(strict=False)]
 
 
-class Alarms(_Model):
+class Alarms(StrictModel):
     """Alarm limits of a number, apart from its display limits."""
 
     hihi: float | None = None
@@ -85,7 +121,7 @@ class Alarms(_Model):
         return self
 
 
-class _Pv(_Model):
+class _Pv(StrictModel):
     """What all PVs have."""
 
     desc: Text = ""
@@ -99,8 +135,6 @@ class _Pv(_Model):
 class _Number(_Pv):
     unit: Unit = ""
     """EGU: engineering unit."""
-    alarms: Alarms | None = None
-    """Alarm limits and their severities."""
 
     input_only: ClassVar[frozenset[str]] = frozenset({"drive_low", "drive_high"})
 
@@ -131,6 +165,8 @@ class FloatPv(_Number):
     """DRVL: a put below is clamped to it (inputs)."""
     drive_high: float | None = None
     """DRVH: a put above is clamped to it (inputs)."""
+    alarms: Alarms | None = None
+    """Alarm limits and their severities."""
 
     def coerce(self, value: Any) -> float:
         """Return the value as this PV holds it; NaN and infinities are kept, as EPICS does."""
@@ -143,6 +179,16 @@ class FloatPv(_Number):
 
 
 Int32 = Annotated[int, Field(ge=INT32_MIN, le=INT32_MAX)]
+
+
+class IntAlarms(Alarms):
+    """Alarm limits of a whole number: the fields of longin and longout take nothing else."""
+
+    hihi: Int32 | None = None  # pyright: ignore[reportIncompatibleVariableOverride]  the model is frozen
+    high: Int32 | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    low: Int32 | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    lolo: Int32 | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    hysteresis: Annotated[int, Field(ge=0, le=INT32_MAX)] = 0  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class IntPv(_Number):
@@ -159,6 +205,8 @@ class IntPv(_Number):
     """DRVL: a put below is clamped to it (inputs)."""
     drive_high: Int32 | None = None
     """DRVH: a put above is clamped to it (inputs)."""
+    alarms: IntAlarms | None = None
+    """Alarm limits and their severities."""
 
     def coerce(self, value: Any) -> int:
         """Return the value as this PV holds it.
@@ -173,7 +221,7 @@ class IntPv(_Number):
             if not math.isfinite(number) or number != int(number):
                 raise PvValueError(f"{value!r} is not a whole number")
             whole = int(number)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise PvValueError(f"{value!r} is not a whole number: {error}") from error
         if not INT32_MIN <= whole <= INT32_MAX:
             raise PvValueError(f"{whole} does not fit a 32-bit integer record; declare the PV as float")
@@ -186,9 +234,9 @@ class BoolPv(_Pv):
     type: Literal["bool"]
     value: Annotated[bool, Field(strict=False)] = False
     """Initial value: true, false, 1 or 0."""
-    znam: Annotated[str, Field(max_length=25)] = "0"
+    znam: StateName = "0"
     """ZNAM: name of state 0."""
-    onam: Annotated[str, Field(max_length=25)] = "1"
+    onam: StateName = "1"
     """ONAM: name of state 1."""
     alarm_on: Literal["MINOR", "MAJOR"] | None = None
     """OSV: severity of state 1."""
@@ -207,8 +255,8 @@ class BoolPv(_Pv):
         if isinstance(value, str) or value is None:
             raise PvValueError(f"{value!r} is not a boolean: use True, False, 1 or 0")
         try:
-            return bool(value)
-        except ValueError as error:
+            return bool(value) if isinstance(value, int) else float(value) != 0
+        except (TypeError, ValueError, OverflowError) as error:
             raise PvValueError(f"{value!r} is not a boolean: {error}") from error
 
 
@@ -223,6 +271,8 @@ class StringPv(_Pv):
     def _fits(self) -> StringPv:
         if len(self.value.encode(errors="replace")) > MAX_STRING_BYTES:
             raise ValueError(f"value has more than {MAX_STRING_BYTES} bytes")
+        if problem := text_problem(self.value):
+            raise ValueError(f"value: {problem}")
         return self
 
     def coerce(self, value: Any) -> str:
@@ -230,7 +280,13 @@ class StringPv(_Pv):
         return cut(str(value))
 
 
-State = Annotated[str, Field(min_length=1, max_length=25)]
+State = Annotated[StateName, Field(min_length=1)]
+
+
+def _name_or_number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(f"give a state's name (in quotes) or its number, not {value!r:.80}")
+    return value
 
 
 class EnumPv(_Pv):
@@ -239,7 +295,7 @@ class EnumPv(_Pv):
     type: Literal["enum"]
     states: Annotated[tuple[State, ...], Field(min_length=1, max_length=16, strict=False)]
     """ZRST, ONST, …: the states' names, 25 characters each at most."""
-    value: int | str = 0
+    value: Annotated[int | str, BeforeValidator(_name_or_number)] = 0
     """Initial state: its name or its number, counted from 0."""
     state_severities: dict[str, AlarmSeverity] = {}
     """ZRSV, ONSV, …: alarm severity by state name."""
@@ -265,8 +321,10 @@ class EnumPv(_Pv):
         if isinstance(value, str):
             if value in self.states:
                 return self.states.index(value)
-        elif isinstance(value, int) and 0 <= value < len(self.states):
-            return int(value)
+        else:
+            with contextlib.suppress(TypeError):  # index() takes numpy's integers too, but no float
+                if 0 <= (number := operator.index(value)) < len(self.states):
+                    return number
         raise PvValueError(f"{value!r} is not one of the states {', '.join(self.states)}")
 
 
@@ -283,7 +341,7 @@ def cut(text: str, limit: int = MAX_STRING_BYTES) -> str:
     return raw[: limit - len(CUT_MARK)].decode(errors="ignore") + CUT_MARK
 
 
-class DeclaredPv(_Model):
+class DeclaredPv(StrictModel):
     """One PV of a plugin: its name without prefix, who writes it, and what it is."""
 
     name: str

@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 
 from iocmng.errors import CheckFailure, PluginRejected
 
-_SCP_LIKE = re.compile(r"^(?P<user>[A-Za-z0-9_.-]+)@(?P<host>[A-Za-z0-9.-]+):(?P<path>[^-\s][^\s]*)$")
+_SCP_LIKE = re.compile(r"^(?P<user>[A-Za-z0-9_.-]+)@(?P<host>[A-Za-z0-9.][A-Za-z0-9.-]*):(?P<path>[^-\s][^\s]*)$")
 _COMMIT = re.compile(r"^[0-9a-f]{7,64}\Z")
-# The rules of git-check-ref-format(1), as characters that must not occur.
-_BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock$|^[-/.]|[/.]$")
+# The rules of git-check-ref-format(1), as what must not occur.
+_BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|//|/\.|\.lock(?:/|$)|^[-/.]|[/.]$|^@?$")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,14 @@ def check_source(source: Source) -> None:
             raise refused(f"{source.branch[:80]!r} is no legal name of a branch or tag")
         if source.commit is not None and not _COMMIT.match(source.commit):
             raise refused(f"{source.commit[:80]!r} is no commit: give 7 to 64 hexadecimal digits in lower case")
-    elif "\0" in source.directory:
-        raise refused("local_path holds a zero byte")
+    elif _UNPRINTABLE.search(source.directory):
+        raise refused(f"local_path {source.directory[:80]!r} holds a control character")
 
 
 def check_path(path: str) -> None:
     """Check the directory inside a repository: relative, and never upwards."""
     parts = path.split("/")
-    if path.startswith(("/", "~", "-")) or "\\" in path or "\0" in path or ".." in parts or ".git" in parts:
+    if path.startswith(("/", "~", "-")) or "\\" in path or _UNPRINTABLE.search(path) or {"..", ".git"} & set(parts):
         raise refused(f"path {path[:80]!r} must be a directory inside the repository: relative, without '..'")
 
 
@@ -84,16 +85,22 @@ def check_git_url(url: str) -> None:
     Only https, ssh and files are taken. In particular no `ext::` (it runs a command), no `http` (it shows the
     credential), and nothing that git would read as an option.
     """
-    if not url or url.startswith("-") or any(character.isspace() or ord(character) < 32 for character in url):
+    if not url or url.startswith("-") or any(map(str.isspace, url)) or _UNPRINTABLE.search(url):
         raise refused("git_url must be a URL without blanks that does not begin with '-'")
     if "::" in url.partition("/")[0]:
         raise refused(f"git_url names the transport helper {url.partition('::')[0]!r}; use https, ssh or a file path")
+    if "://" not in url and not _SCP_LIKE.match(url) and ":" in url.partition("/")[0]:
+        # git would take it for HOST:PATH, or for a user and a password; it is not repeated, it may hold a credential.
+        raise refused("git_url has a ':' before the first '/'; use https://, ssh://, USER@HOST:PATH or a file path")
     if _SCP_LIKE.match(url) or is_file_url(url):
         return
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise refused("git_url is no legal URL: its host name has characters that do not belong there") from error
     if parts.scheme not in ("https", "ssh"):
         raise refused(f"git_url has the scheme {parts.scheme or 'none'!r}; use https, ssh or a file path")
-    if not parts.hostname or parts.hostname.startswith("-"):
+    if not parts.hostname or parts.hostname.startswith("-") or parts.netloc.startswith("-"):
         raise refused("git_url has no host name")
     if parts.password or (parts.scheme == "https" and parts.username):
         raise refused("git_url holds a credential; put it into `pat`, where it is kept secret")

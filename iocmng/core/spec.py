@@ -19,7 +19,10 @@ from iocmng.errors import CheckFailure
 class PluginRequest(BaseModel):
     """The body of an add, and one entry of the plugins file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    # Inputs are hidden because the text of a ValidationError would show the PAT.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
 
     name: Annotated[str, Field(pattern=PLUGIN_NAME_PATTERN)]
     """1 to 128 letters, digits, '_' and '-'."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from iocmng.core.names import record_name
@@ -13,7 +14,24 @@ from iocmng.epics.loader import load_epics, server_ports
 from iocmng.epics.records import make_record, record_type
 from iocmng.errors import CheckFailure, PluginRejected, PvValueError, UnknownPv, WrongState
 
-_own_put = threading.local()
+
+class _OwnPut(threading.local):
+    """Marks the puts of this process. A record processes in the thread that puts to it, so the mark is the thread's."""
+
+    active = False
+    severity = status = 0
+
+
+_own_put = _OwnPut()
+
+
+@contextmanager
+def _making_own_put(severity: int = 0, status: int = 0) -> Iterator[None]:
+    _own_put.active, _own_put.severity, _own_put.status = True, severity, status
+    try:
+        yield
+    finally:
+        _own_put.active = False
 
 
 def _dispatch(
@@ -22,13 +40,18 @@ def _dispatch(
     completion: Callable[..., None] | None = None,
     completion_args: tuple[Any, ...] = (),
 ) -> None:
-    """Tell of a put where it happens, in EPICS's thread, unless we made it ourselves.
+    """Tell of a client's put where it happens, in EPICS's thread; called while an input's record processes.
 
-    A record processes in the thread that puts to it, so a mark in that thread tells our puts from a client's. What is
-    called only queues the value for the author's thread, so there is nothing to gain from another thread in between.
+    What is called only queues the value for the author's thread, so there is nothing to gain from another thread in
+    between. A put of our own is not told of. Its severity is given to the record here, for this once: softioc (4.7)
+    drops the one given to set(), and a client's next put must not inherit it.
     """
-    if not getattr(_own_put, "active", False):
+    if not _own_put.active:
         function(*func_args)
+    else:
+        for record in completion_args:
+            if _own_put.severity > record.NSEV:
+                record.NSEV, record.NSTA = _own_put.severity, _own_put.status
     if completion is not None:
         completion(*completion_args)
 
@@ -61,7 +84,9 @@ class SoftIoc:
         except AssertionError as error:
             raise _refused(f"EPICS refused the database of {pv_prefix} {error}".strip()) from error
         epics.device.dispatcher = _dispatch
-        if epics.db.iocBuild() != 0:
+        with _making_own_put():  # records process once, so that initial values meet their alarm limits
+            failed = epics.db.iocBuild() != 0
+        if failed:
             raise _refused(f"EPICS could not build the IOC of {pv_prefix}; see the process's log")
         return tuple(
             RecordInfo(record_name(pv_prefix, pv.name), record_type(pv), pv.direction.value, pv.built_in) for pv in pvs
@@ -70,9 +95,6 @@ class SoftIoc:
     def run(self) -> tuple[int, int]:
         """Begin to answer clients; return the CA and the PVA port."""
         load_epics().db.iocRun()
-        for declared, record in self._records.values():
-            if declared.direction is Direction.OUTPUT:
-                record.trigger()  # a value set between iocBuild and iocRun is kept, but not yet in the record
         return server_ports()
 
     def get(self, name: str) -> PvValue:
@@ -100,11 +122,12 @@ class SoftIoc:
         alarm = load_epics().alarm
         level = list(Severity).index(severity or Severity.NO_ALARM)
         status = alarm.SOFT_ALARM if level else alarm.NO_ALARM
-        _own_put.active = True
-        try:
+        with _making_own_put(level, status):
             record.set(fitting, severity=level, alarm=status)
-        finally:
-            _own_put.active = False
+            if declared.direction is Direction.OUTPUT:
+                # Processed here and now. The way through EPICS's callback queue loses values where the queue is full,
+                # and passes over a value that is followed by another at once, such as RUN of a short run.
+                record.set_field("PROC", 1)
 
     def _find(self, name: str) -> tuple[DeclaredPv, Any]:
         try:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import ctypes
 import os
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 CALLBACK_QUEUE_SIZE = 20_000
 """Entries. EPICS Base's default of 2000 loses values silently when a plugin sets many PVs at once."""
+
+ACCESS_FILE = Path(__file__).with_name("access.acf")
+"""Access security: clients read outputs and nothing more. cainfo shows it, and screens can grey such fields out."""
 
 
 @cache
@@ -31,6 +35,7 @@ def load_epics() -> Any:
     softioc.dbLoadDatabase("pvxsIoc.dbd", pvxslibs.path.dbd_path, None)
     ctypes.CDLL(find_dso("pvxslibs.lib.pvxsIoc"), ctypes.RTLD_GLOBAL)
     imports.registerRecordDeviceDriver(pdbbase)
+    dbCore.asSetFilename(os.fsencode(ACCESS_FILE))
     return SimpleNamespace(alarm=alarm, builder=builder, device=device, db=dbCore)
 
 

@@ -20,6 +20,10 @@ from iocmng.core.pvs import (
 _STATE_PREFIXES = ("ZR", "ON", "TW", "TH", "FR", "FV", "SX", "SV", "EI", "NI", "TE", "EL", "TV", "TT", "FT", "FF")
 
 
+OUTPUT_GROUP = "OUTPUT"
+"""Access security group of the records that only the plugin writes."""
+
+
 def record_type(declared: DeclaredPv) -> str:
     """Return the EPICS record type of a declared PV."""
     types = {FloatPv: "ao ai", IntPv: "longout longin", BoolPv: "bo bi", StringPv: "stringout stringin"}
@@ -31,7 +35,7 @@ def make_record(builder: Any, declared: DeclaredPv, on_put: Callable[[PvValue], 
     """Create the record of a declared PV.
 
     Inputs become output records (ao, bo, …), because clients write them; outputs become input records (ai, bi, …),
-    whose DISP field refuses puts.
+    which access security (access.acf) keeps from clients. Their DISP field would not: a client can clear it.
 
     Args:
         builder: softioc's builder, with the device name set.
@@ -41,7 +45,9 @@ def make_record(builder: Any, declared: DeclaredPv, on_put: Callable[[PvValue], 
     is_input = declared.direction is Direction.INPUT
     fields = _common_fields(declared)
     if is_input:
-        fields |= {"on_update": on_put, "always_update": True}
+        fields |= {"on_update": on_put, "always_update": True, "PINI": "YES"}
+    else:
+        fields |= {"SCAN": "Passive", "DISP": 0, "ASG": OUTPUT_GROUP}
     match declared.pv:
         case FloatPv() as pv:
             make = builder.aOut if is_input else builder.aIn

@@ -15,7 +15,7 @@ STEPS = ("clone", "dependencies", "config", "syntax", "import", "inheritance", "
 """Names of all checks of a plugin, in the order in which they are made."""
 
 MAX_CONFIG_BYTES = 256 * 1024
-MAX_SOURCE_BYTES = 4 * 1024 * 1024
+MAX_SOURCE_BYTES = 2 * 1024 * 1024
 MAX_FAILURES = 20
 """Files with a syntax error that are named."""
 

@@ -10,6 +10,8 @@ from iocmng.loading.git_process import CREDENTIAL_USER
 
 MAX_QUOTED = 300
 
+_CREDENTIAL_IN_URL = re.compile(r"://[^/@\s]+@")
+
 _ADVICE: tuple[tuple[str, str], ...] = (
     (
         r"authentication failed|could not read (username|password)|terminal prompts disabled|permission denied"
@@ -47,7 +49,8 @@ def explain(stderr: str, pat: str | None) -> str:
 
 
 def scrub(text: str, pat: str | None) -> str:
-    """Take a credential out of a text, in every spelling in which git or curl may show it."""
+    """Take credentials out of a text: the PAT in every spelling in which git or curl may show it, and a proxy's."""
+    text = _CREDENTIAL_IN_URL.sub("://***@", text)
     if not pat:
         return text
     basic = base64.b64encode(f"{CREDENTIAL_USER}:{pat}".encode()).decode()

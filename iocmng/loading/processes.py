@@ -85,7 +85,9 @@ def finish(process: subprocess.Popen[bytes], deadline: Deadline, watch: Callable
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and its children, and wait until their pipes are closed."""
+    """Kill a process and its children, and wait until they have closed their pipes."""
+    if process.returncode is not None:
+        return  # collected already: its number may be another process's by now
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired, ValueError):

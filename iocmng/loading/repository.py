@@ -29,6 +29,7 @@ from iocmng.settings import Settings
 _WANTED = "refs/iocmng/wanted"
 _FULL_SHA = re.compile(r"[0-9a-f]{40}\Z")
 _SHOWN_NAMES = 10
+_NO_SUCH_PROGRAM = 127  # of env(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class _Remote:
         self._deadline = Deadline.after(settings.fetch_timeout)
         self._address = _address(source.url, settings)
         self._environment = network_environment(self._address, self._pat)
+        self._ref = "HEAD"
 
     def prepare(self) -> str | None:
         """Make the bare repository and see whether the branch is there; return its name."""
@@ -94,7 +96,6 @@ class _Remote:
         names = ("HEAD",) if wanted is None else (f"refs/heads/{wanted}", f"refs/tags/{wanted}")
         refs = self._refs("--symref", names)
         if wanted is None:
-            self._ref = "HEAD"
             if "HEAD" not in refs and not self._source.commit:
                 raise refused(f"{self._source.url} has no default branch with a commit{self._known_names('')}")
             return refs.get("HEAD", "").removeprefix("refs/heads/") or None
@@ -163,6 +164,8 @@ class _Remote:
     def _require(self, finished: Finished) -> Finished:
         if finished.returncode == 0:
             return finished
+        if finished.returncode == _NO_SUCH_PROGRAM:
+            raise git.GitCommandNotFound("git", finished.stderr)
         sentence = explain(finished.stderr, self._pat)
         raise SourceUnavailable.because(scrub(f"cannot fetch {self._source.url}: {sentence}", self._pat))
 

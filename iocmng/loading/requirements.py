@@ -192,15 +192,19 @@ def _check(line: Line, base: BaseEnvironment) -> None:
 def _names_local_file(text: str) -> bool:
     """Tell whether a line's meaning depends on a file beside it."""
     if option := _NAMES_A_FILE.match(text):
-        place = option["file"]
-        return "://" not in place or place.startswith("file:")
+        return _is_relative(option["file"])
     if text.startswith("-"):
         return False
-    requirement, _, _ = text.partition(";")
-    place = requirement.partition("@")[2].strip() or requirement.strip()
-    if "://" in place:
-        return place.startswith("file:")
-    return place.startswith((".", "/", "~", "file:")) or place.endswith(_ARCHIVES)
+    words = text.partition(";")[0].strip()
+    if "@" in words and "://" not in words.partition("@")[0]:
+        return _is_relative(words.partition("@")[2].strip())
+    return _is_relative(words) and (words.startswith(".") or words.endswith(_ARCHIVES))
+
+
+def _is_relative(place: str) -> bool:
+    if place.startswith("file:"):
+        return not place.startswith("file:/")
+    return "://" not in place and not place.startswith("/")
 
 
 def _key(lines: list[Line], base: BaseEnvironment, local_files: str) -> str:
@@ -213,7 +217,7 @@ def _culprit(lines: list[Line], message: str) -> int | None:
     """Return the first line whose package the message names."""
     for line in lines:
         parsed = parse_requirement(line.text)
-        word = parsed.name if parsed else line.text
+        word = parsed.name if parsed else re.split(r"[/\s]", line.text)[-1]
         if re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", message, re.IGNORECASE):
             return line.number
     return None

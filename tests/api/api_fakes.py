@@ -203,10 +203,10 @@ class FakeController:
         plugin = self._find(name, kind)
         return self.put(plugin | {"running": running, "status": "running" if running else "stopped"})
 
-    async def run_job(self, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    async def run_job(self, name: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
         await self._begin("run_job", name, dict(parameters))
         self._find(name, Kind.JOB)
-        return self.result
+        return self.result, self.version
 
     async def logs(self, name: str, tail: int) -> list[str]:
         await self._begin("logs", name, tail)

@@ -86,7 +86,7 @@ def test_a_task_in_git_becomes_live_pvs(server, pva, tmp_path):
 
 
 def test_enable_pauses_and_resumes(server):
-    """caput ENABLE 0: STATUS is PAUSED and CYCLE_COUNT stands still; 1 resumes; REST tells the same."""
+    """Caput ENABLE 0: STATUS is PAUSED and CYCLE_COUNT stands still; 1 resumes; REST tells the same."""
     server.add("my-monitor", TASK_FILES, path="src/monitor")
     wait_for(lambda: int(caget("TST:MY-MONITOR:CYCLE_COUNT")) > 1, "cycles")
     caput("TST:MY-MONITOR:ENABLE", 0)
@@ -103,7 +103,9 @@ def test_enable_pauses_and_resumes(server):
 
 def test_a_job_runs_by_rest_and_by_pv(server):
     """POST /jobs and /run: success, data, message, timestamp; writing 1 to RUN runs it too."""
-    answer = server.add("my-diag", {"jobs/d/my_diagnostics.py": SEED_JOB, "jobs/d/config.yaml": JOB_CONFIG}, "jobs", path="jobs/d")
+    answer = server.add(
+        "my-diag", {"jobs/d/my_diagnostics.py": SEED_JOB, "jobs/d/config.yaml": JOB_CONFIG}, "jobs", path="jobs/d"
+    )
     assert answer.status_code == 201, answer.text
     body = server.http.post("/jobs/my-diag/run").json()
     result = body["result"]
@@ -176,7 +178,7 @@ def test_a_failed_restart_leaves_the_old_version_running(server, change, step):
 
 
 def test_branch_tag_and_commit_choose_the_version(server):
-    """branch takes a branch or a tag, commit wins over both."""
+    """Branch takes a branch or a tag, commit wins over both."""
     repository = server.repository("versions", {"t.py": SEED_TASK, "config.yaml": SEED_CONFIG})
     repository.create_tag("v1")
     first = repository.head.commit.hexsha

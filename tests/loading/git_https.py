@@ -85,7 +85,11 @@ def _handler(server: GitServer) -> type[BaseHTTPRequestHandler]:
                 protocol = self.headers.get("Git-Protocol", "")
                 environment = {**os.environ, "GIT_PROTOCOL": protocol}
                 finished = subprocess.run(
-                    ["git", *command, str(server.repository)], input=body, capture_output=True, env=environment
+                    ["git", *command, str(server.repository)],
+                    input=body,
+                    capture_output=True,
+                    env=environment,
+                    check=False,
                 )
                 greeting = b"001e# service=git-upload-pack\n0000" if not body else b""
                 kind = "result" if body else "advertisement"

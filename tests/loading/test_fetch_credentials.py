@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import pickle
 import threading
 import traceback
@@ -47,17 +49,14 @@ class Watch:
         self.files_with_secret: set[str] = set()
 
     def look(self) -> None:
-        for process in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                self.command_lines.add(process.read_bytes().decode(errors="replace"))
-            except OSError:
-                continue
-        for path in self._state.rglob("*"):
-            try:
-                if path.is_file() and PAT.encode() in path.read_bytes():
-                    self.files_with_secret.add(str(path))
-            except OSError:
-                continue
+        for process in (entry for entry in Path("/proc").iterdir() if entry.name.isdigit()):
+            with contextlib.suppress(OSError):
+                self.command_lines.add((process / "cmdline").read_bytes().decode(errors="replace"))
+        for directory, _, names in os.walk(self._state):
+            for path in (Path(directory, name) for name in names):
+                with contextlib.suppress(OSError):
+                    if PAT.encode() in path.read_bytes():
+                        self.files_with_secret.add(str(path))
 
     def __enter__(self) -> Watch:
         self._thread = threading.Thread(target=self._keep_looking)
@@ -157,8 +156,6 @@ def test_unknown_repository_on_a_known_host(server: GitServer, settings: Setting
 
 def test_certificate_that_is_not_trusted(server: GitServer, settings: Settings, monkeypatch: pytest.MonkeyPatch):
     """An unknown certificate names the setting; SSL_CERT_FILE counts where GIT_SSL_CAINFO is not set."""
-    import os
-
     own = os.environ["GIT_SSL_CAINFO"]
     monkeypatch.delenv("GIT_SSL_CAINFO")
     monkeypatch.setenv("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")

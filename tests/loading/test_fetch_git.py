@@ -45,17 +45,11 @@ def test_default_branch(make_repo: MakeRepo, settings: Settings, store: Store):
     assert store.names("staging") == []
 
 
-@pytest.mark.parametrize("form", ["{}", "file://{}"])
-def test_forms_of_a_local_repository(make_repo: MakeRepo, settings: Settings, form: str):
-    """A plain path and a file: URL mean the same repository, blanks and percent signs in its name included."""
-    repository = make_repo(name="100% repo")
-    place = str(repository.working_dir)
-    url = form.format(place.replace("%", "%25").replace(" ", "%20") if form.startswith("file") else place)
-    if " " in url:
-        with pytest.raises(PluginRejected, match="without blanks"):
-            fetch(GitSource(url), None, settings)
-    else:
-        assert fetch(GitSource(url), None, settings).commit == repository.head.commit.hexsha
+@pytest.mark.parametrize(("name", "url"), [("50%-repo", "{}/50%-repo"), ("my repo", "file://{}/my%20repo")])
+def test_forms_of_a_local_repository(make_repo: MakeRepo, settings: Settings, sources: Path, name: str, url: str):
+    """A plain path is taken as it is, and a file: URL with its percent signs decoded, as git does."""
+    repository = make_repo(name=name)
+    assert fetch(GitSource(url.format(sources)), None, settings).commit == repository.head.commit.hexsha
 
 
 def test_branch_tag_and_commit(make_repo: MakeRepo, settings: Settings):
@@ -392,6 +386,41 @@ def test_unknown_repository(settings: Settings, store: Store, sources: Path):
         assert store.is_empty
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_repository_of_another_user(make_repo: MakeRepo, settings: Settings, store: Store):
+    """Git does not read another user's repository; the message says what does."""
+    repository = make_repo()
+    for place in (repository.working_dir, repository.git_dir):
+        os.chown(place, 12345, 12345)
+    with pytest.raises(SourceUnavailable, match=r"belongs to another user.*local_path"):
+        fetch(source_of(repository), None, settings)
+    assert store.is_empty
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        ("git@host: Permission denied (publickey).\nfatal: Could not read from remote repository.", "a key that"),
+        ("Host key verification failed.", "known_hosts"),
+        ("ssh: Could not resolve hostname host: Name or service not known", "cannot be resolved"),
+        ("ERROR: Repository not found.\nfatal: Could not read from remote repository.", "there is no repository"),
+        ("Connection timed out", "that the server can reach it"),
+    ],
+)
+def test_what_ssh_says(
+    settings: Settings, store: Store, sources: Path, monkeypatch: pytest.MonkeyPatch, words: str, advice: str
+):
+    """What an ssh server or ssh itself answers becomes advice, with the words quoted."""
+    script = sources / "ssh"
+    script.write_text(f"#!/bin/sh\nprintf '%s\\n' '{words}' >&2\nexit 255\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH", str(script))
+    with pytest.raises(SourceUnavailable, match=advice) as caught:
+        fetch(GitSource("git@example.invalid:group/repo.git"), None, settings)
+    assert "\n" not in caught.value.message
+    assert store.is_empty
+
+
 def test_time_limit(make_repo: MakeRepo, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch):
     """A remote that does not answer is given up after the limit, and its helper processes end."""
     script = Path(settings.roots[0]) / "ssh"
@@ -402,7 +431,8 @@ def test_time_limit(make_repo: MakeRepo, settings: Settings, store: Store, monke
     hasty = settings.model_copy(update={"fetch_timeout": 1.0})
     with pytest.raises(SourceUnavailable, match=r"longer than 1 s.*IOCMNG_FETCH_TIMEOUT"):
         fetch(GitSource("git@example.invalid:group/repo.git"), None, hasty)
-    assert not Path(f"/proc/{pid_file.read_text().strip()}/cmdline").exists()
+    command_line = Path(f"/proc/{pid_file.read_text().strip()}/cmdline")
+    assert not command_line.exists() or command_line.read_bytes() == b""  # gone, or dead and not yet collected
     assert store.is_empty
 
 

@@ -28,7 +28,8 @@ async def run_job(request: Request, name: PluginName) -> Response:
     run = await read_body(request, RunRequest, may_be_empty=True)
     if plugin := context.follower.plugins.get(name):
         check_kind(plugin, Kind.JOB)
-    result = await context.client.run_job(name, run.parameters)
+    result, version = await context.client.run_job(name, run.parameters)
+    await context.follower.wait_for(version)
     return json_answer(encode({"ok": bool(result.get("success")), "result": result}))
 
 
