@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
+from ray.serve.context import _get_global_client  # pyright: ignore[reportPrivateUsage]  no public call tells it
 
 from iocmng.api.app import create_app
 from iocmng.cluster.client import RayControllerClient
@@ -28,13 +29,21 @@ class Api:
     """One replica of the REST API. It holds no state of its own but a copy of the Controller's snapshot."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        # Where the proxies listen is Serve's to know: http_options of a config file win over our own setting, and
+        # whether a call without a token may change something depends on it.
+        self._settings = settings.model_copy(update={"host": _listening_host()})
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._settings, self._connect)
 
     async def _connect(self) -> ControllerClient:
         return await RayControllerClient.connect(self._settings)
+
+
+def _listening_host() -> str:
+    """Return the address on which Serve's proxies listen."""
+    client: Any = _get_global_client()
+    return str(client.http_config.host)
 
 
 def application(settings: Settings) -> serve.Application:

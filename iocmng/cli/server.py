@@ -41,6 +41,7 @@ def run_server(settings: Settings) -> None:
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ended.set())
+        RayControllerClient.begin(settings)  # loads plugins while Serve starts
         _start_serve(settings)
         _say(f"iocmng answers on http://{settings.host}:{settings.port}/api/v1 (documentation: /docs)")
         while not ended.wait(1.0):

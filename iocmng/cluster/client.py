@@ -24,6 +24,13 @@ class RayControllerClient:
     @classmethod
     async def connect(cls, settings: Settings) -> RayControllerClient:
         """Return a client of the cluster's Controller; make the Controller where there is none."""
+        client = cls.begin(settings)
+        await controller_call(client._actor.start.remote())
+        return client
+
+    @classmethod
+    def begin(cls, settings: Settings) -> RayControllerClient:
+        """Do the same without waiting until the Controller answers."""
         actor: Any = (
             ray.remote(ControllerActor)
             .options(  # pyright: ignore[reportAttributeAccessIssue]
@@ -36,9 +43,8 @@ class RayControllerClient:
             )
             .remote(settings.model_copy(update={"token": None}))
         )
-        client = cls(actor)
-        await controller_call(actor.start.remote())
-        return client
+        actor.start.remote()
+        return cls(actor)
 
     async def add(self, request: PluginRequest, kind: Kind | None, wait: bool) -> int:
         """See Controller.add."""

@@ -1,29 +1,22 @@
 """From the text of config.yaml to a Manifest, with errors that name the line and the nearest valid word."""
 
+# pyright: reportUnknownMemberType=false
+# PyYAML has no types.
+
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from iocmng.core.json_values import MAX_INT_BITS
 from iocmng.core.manifest import Manifest, Parameters, PvSections, place_of, plain
 from iocmng.core.pvs import PV_TYPES, Alarms, BoolPv, EnumPv, FloatPv, IntPv, StringPv
+from iocmng.core.yaml_text import load_yaml, rejected
 from iocmng.errors import CheckFailure, PluginRejected
-
-MAX_NODES = 20_000
-"""YAML nodes after aliases are expanded; a real config.yaml has some hundred."""
-
-MAX_CHARACTERS = 256 * 1024
-"""Characters of a config.yaml."""
-
-MAX_LEVELS = 100
-"""Levels of nesting of a config.yaml."""
 
 MAX_FAILURES = 20
 """Mistakes that are named."""
@@ -44,130 +37,32 @@ _LATER_KEYS = frozenset(
 )
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML that stays small, has no key twice, and says of each mistake where it stands; tabs may indent JSON."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self._nodes = self._level = 0
-
-    def scan_to_next_token(self) -> None:
-        super().scan_to_next_token()
-        while self.flow_level and self.peek() == "\t":
-            self.forward()
-            super().scan_to_next_token()
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        self._nodes += 1
-        self._level += 1
-        if self._nodes > MAX_NODES:
-            raise _mistake(f"the file has more than {MAX_NODES} values", self.peek_event())
-        if self._level > MAX_LEVELS:
-            raise _mistake(f"the file is nested more than {MAX_LEVELS} levels deep", self.peek_event())
-        node = super().compose_node(parent, index)
-        self._level -= 1
-        return node
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen: set[str] = set()
-        for key, _ in cast("list[tuple[yaml.Node, yaml.Node]]", node.value):
-            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
-                if key.value in seen:
-                    raise _mistake(f"the key {key.value!r:.80} stands twice", key)
-                seen.add(key.value)
-        return node
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        try:
-            value: Any = super().construct_object(node, deep)  # pyright: ignore[reportUnknownMemberType]
-        except (ValueError, LookupError, AttributeError, TypeError, OverflowError) as error:
-            raise _mistake(f"{node.value!r:.80} cannot be read: {error}", node) from error
-        if isinstance(value, int) and value.bit_length() > MAX_INT_BITS:
-            raise _mistake("the number is too large", node)
-        return value
-
-
-def _mistake(problem: str, where: yaml.Node | yaml.Event) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=where.start_mark)
-
-
-# YAML 1.1 takes 1e-6 for text, YAML 1.2 and JSON for a number; so do we.
-_Loader.add_implicit_resolver(  # pyright: ignore[reportUnknownMemberType]
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
-)
-for _name in ("binary", "omap", "pairs", "set"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_name}", yaml.SafeLoader.construct_undefined)  # pyright: ignore[reportUnknownMemberType]
-
-
 def parse_manifest(text: str, file: str = "config.yaml") -> Manifest:
     """Read and check the text of a config.yaml (JSON is YAML too).
 
     Raises:
         PluginRejected: With one entry per mistake, each with its line.
     """
-    data, root = _load(text, file)
+    data, root = load_yaml(text, file)
     if data is None:
         return Manifest()
     if not isinstance(data, dict):
-        raise _rejected(f"the file must hold a mapping, not a {type(data).__name__}", file, 1)
+        raise rejected(f"the file must hold a mapping, not a {type(data).__name__}", file, 1)
     try:
         return Manifest.model_validate(data)
     except ValidationError as error:
         items = _without_consequences(error.errors(include_url=False))
-    failures = [CheckFailure("config", _sentence(item, root), file, _find(root, item)[1]) for item in items]
-    if len(failures) > MAX_FAILURES:
-        more = f"and {len(failures) - MAX_FAILURES} mistakes more"
-        failures = [*failures[:MAX_FAILURES], CheckFailure("config", more, file)]
+    named = items[:MAX_FAILURES]
+    failures = [CheckFailure("config", _sentence(item, root), file, _find(root, item)[1]) for item in named]
+    if len(items) > len(named):
+        failures.append(CheckFailure("config", f"and {len(items) - len(named)} mistakes more", file))
     raise PluginRejected.because(*failures)
-
-
-def _load(text: str, file: str) -> tuple[Any, yaml.Node | None]:
-    if len(text) > MAX_CHARACTERS:
-        raise _rejected(f"the file has more than {MAX_CHARACTERS} characters; keep data in a file of its own", file, 1)
-    try:
-        loader = _Loader(text)
-        root = loader.get_single_node()
-        if root is None:
-            return None, None
-        if _size(root, MAX_NODES) > MAX_NODES:
-            raise _rejected(f"the file expands to more than {MAX_NODES} values", file, 1)
-        return loader.construct_document(root), root  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        raise _rejected(f"no valid YAML: {error.problem}", file, mark.line + 1 if mark else None) from error
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise _rejected(f"no valid YAML: the character #x{error.character:04x} is not allowed", file, line) from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise _rejected(f"no valid YAML: {error}", file, None) from error
-
-
-def _size(node: yaml.Node, limit: int) -> int:
-    """Count the nodes with aliases expanded, giving up a little beyond the limit."""
-    count, stack = 0, [node]
-    while stack and count + len(stack) <= limit:
-        current = stack.pop()
-        count += 1
-        if isinstance(current, yaml.MappingNode):
-            stack += [child for pair in cast("list[tuple[yaml.Node, yaml.Node]]", current.value) for child in pair]
-        elif isinstance(current, yaml.SequenceNode):
-            stack += cast("list[yaml.Node]", current.value)
-    return count + len(stack)
-
-
-def _rejected(message: str, file: str, line: int | None) -> PluginRejected:
-    return PluginRejected.because(CheckFailure("config", message, file, line))
 
 
 def _without_consequences(items: list[ErrorDetails]) -> list[ErrorDetails]:
     """Leave out "too short" for a list that is only too short because of mistakes in it."""
-    places = [item["loc"] for item in items]
-    return [
-        item for item in items if item["type"] != "too_short" or not any(place[:-1] == item["loc"] for place in places)
-    ]
+    above = {item["loc"][:-1] for item in items}
+    return [item for item in items if item["type"] != "too_short" or item["loc"] not in above]
 
 
 def _find(root: yaml.Node | None, item: ErrorDetails) -> tuple[list[str], int | None]:
@@ -181,14 +76,15 @@ def _find(root: yaml.Node | None, item: ErrorDetails) -> tuple[list[str], int | 
         key, node = _child(node, step)
         words.append(str(key.value) if isinstance(key, yaml.ScalarNode) else str(step))
         if key is not None:
-            line = cast("int", key.start_mark.line) + 1  # pyright: ignore[reportUnknownMemberType]
+            line = cast("int", key.start_mark.line) + 1
     return words, line
 
 
 def _child(node: yaml.Node | None, step: int | str) -> tuple[yaml.Node | None, yaml.Node | None]:
     """Return the key (or the list's element) and the value that a step leads to."""
     if isinstance(node, yaml.MappingNode):
-        for key, value in cast("list[tuple[yaml.Node, yaml.Node]]", node.value):
+        # From the end, because what `<<` merges in stands before the mapping's own keys.
+        for key, value in reversed(cast("list[tuple[yaml.Node, yaml.Node]]", node.value)):
             if key.value == str(step) or (step in (0, 1) and _as_bool(key) is bool(step)):
                 return key, value
     elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
@@ -232,11 +128,13 @@ def _sentence(item: ErrorDetails, root: yaml.Node | None) -> str:
             return f"{where}: must hold a mapping (KEY: VALUE), not {given!r:.80}"
         case "tuple_type":
             return f"{where}: must be a list, not {given!r:.80}"
-        case "too_short" | "too_long":
-            limit = context.get("max_length", context.get("min_length"))
-            return f"{where}: {context['actual_length']} entries, {'at most' if kind == 'too_long' else 'at least'} {limit}"
+        case "too_short":
+            return f"{where}: must have {context['min_length']} entry at least"
+        case "too_long":
+            return f"{where}: has {context['actual_length']} entries, {context['max_length']} at most are possible"
         case _:
-            return f"{where}: {plain(item)}"
+            text = plain(item)
+            return text if text.startswith("parameters") else f"{where}: {text}"
 
 
 def _nearest(word: str, valid: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from iocmng.loading.git_process import CREDENTIAL_USER
 
 MAX_QUOTED = 300
 
+_BOILERPLATE = re.compile(r"Could not read from remote|Please make sure you have|and the repository exists")
 _CREDENTIAL_IN_URL = re.compile(r"://[^/@\s]+@")
 
 _ADVICE: tuple[tuple[str, str], ...] = (
@@ -60,9 +61,9 @@ def scrub(text: str, pat: str | None) -> str:
 
 
 def _own_words(text: str) -> str:
-    """Return the line that says most: what the remote answered, else git's last complaint."""
-    lines = [line.strip() for line in text.splitlines()]
+    """Return the words that say most: what the remote answered, else git's complaint, else ssh's."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not _BOILERPLATE.search(line)]
     remote = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
     fatal = [line.partition(":")[2].strip() for line in lines if line.lower().startswith(("fatal:", "error:"))]
     words = [word for word in (*remote[:2], *fatal[:1]) if word.strip("=- ")]
-    return " ".join(" ".join(words or lines[-1:]).split())[:MAX_QUOTED]
+    return " ".join(" ".join(words or lines[:1]).split())[:MAX_QUOTED]

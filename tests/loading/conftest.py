@@ -1,13 +1,17 @@
-"""Fixtures of the loading tests: settings of a store in tmp_path, real git repositories."""
+"""Fixtures of the loading tests: settings of a store in tmp_path, real git repositories, imports."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from git import Repo
-from loading_support import TASK, Files, Store, commit_files
+from loading_support import TASK, Files, Load, MakeRepo, Store, commit_files, write_files
 
 from iocmng.settings import Settings
 
@@ -31,7 +35,7 @@ def store(settings: Settings) -> Store:
 
 
 @pytest.fixture
-def make_repo(sources: Path) -> Iterator[Callable[..., Repo]]:
+def make_repo(sources: Path) -> Iterator[MakeRepo]:
     """Return a maker of repositories below the local root, each with one commit."""
     made: list[Repo] = []
 
@@ -46,3 +50,35 @@ def make_repo(sources: Path) -> Iterator[Callable[..., Repo]]:
     yield make
     for repository in made:
         repository.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[subprocess.Popen[str]]:
+    script = Path(__file__).with_name("import_server.py")
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        assert process.stdin
+        process.stdin.close()
+
+
+@pytest.fixture
+def load(server: subprocess.Popen[str], tmp_path: Path) -> Load:
+    """Return a function that writes a plugin, imports it in a fresh process and returns what came of it."""
+
+    def run(files: Files, manifest: dict[str, Any] | None = None, packages: Path | None = None) -> dict[str, Any]:
+        directory = tmp_path / "bundle"
+        write_files(directory, files)
+        request = {
+            "directory": str(directory),
+            "manifest": manifest or {},
+            "packages": str(packages) if packages else None,
+        }
+        assert server.stdin
+        assert server.stdout
+        server.stdin.write(json.dumps(request) + "\n")
+        server.stdin.flush()
+        return json.loads(server.stdout.readline())
+
+    return run

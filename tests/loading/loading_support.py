@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from git import Actor, Repo
 
+from iocmng.core.source import GitSource
 from iocmng.errors import CheckFailure, IocmngError
 
 AUTHOR = Actor("A. Author", "author@example.org")
@@ -26,7 +28,20 @@ class Monitor(TaskBase):
         pass
 """
 
+JOB = """from iocmng import JobBase
+
+
+class Scan(JobBase):
+    def initialize(self):
+        pass
+
+    def execute(self):
+        return 1
+"""
+
 Files = Mapping[str, str | bytes]
+MakeRepo = Callable[..., Repo]
+Load = Callable[..., dict[str, Any]]
 
 
 def write_files(root: Path, files: Files) -> None:
@@ -79,3 +94,12 @@ class Store:
 def only_failure(error: IocmngError) -> CheckFailure:
     assert len(error.failures) == 1
     return error.failures[0]
+
+
+def source_of(repository: Repo, path: str = "", branch: str | None = None, commit: str | None = None) -> GitSource:
+    return GitSource(f"file://{repository.working_dir}", path, branch, commit)
+
+
+def failure(result: dict[str, Any]) -> tuple[str, str, str | None, int | None]:
+    (entry,) = result["failures"]
+    return entry["step"], entry["message"], entry["file"], entry["line"]

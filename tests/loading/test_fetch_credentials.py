@@ -7,13 +7,12 @@ import os
 import pickle
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from git import Repo
 from git_https import GitServer, make_certificate
-from loading_support import Store, only_failure
+from loading_support import MakeRepo, Store, only_failure
 
 from iocmng.core.source import GitSource
 from iocmng.errors import PluginRejected, SourceUnavailable
@@ -21,7 +20,6 @@ from iocmng.loading.fetch import fetch
 from iocmng.settings import Settings
 
 PAT = "glpat-S3cr3t/token+1"
-MakeRepo = Callable[..., Repo]
 
 
 @pytest.fixture(scope="module")

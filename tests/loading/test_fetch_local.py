@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from git import Repo
-from loading_support import TASK, Store, commit_files, only_failure, write_files
+from loading_support import TASK, MakeRepo, Store, commit_files, only_failure, write_files
 
 from iocmng.core.source import GitSource, LocalSource
 from iocmng.errors import PluginRejected
 from iocmng.loading import tree
 from iocmng.loading.fetch import fetch
 from iocmng.settings import Settings
-
-MakeRepo = Callable[..., Repo]
 
 
 def refused(source: LocalSource, settings: Settings, store: Store, words: str, file: str | None = None) -> None:

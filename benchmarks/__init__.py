@@ -1,0 +1,1 @@
+"""What iocmng costs and how fast it is: `python -m benchmarks.run`. See docs/performance.md."""
