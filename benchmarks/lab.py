@@ -25,6 +25,7 @@ Proxy = Literal["python", "haproxy"]
 
 PREFIX = "BENCH"
 READY_TIMEOUT = 180.0
+POLL = 0.05
 PARALLEL_ADDS = 3
 
 
@@ -32,7 +33,8 @@ class BenchServer(Server):
     """An iocmng-server in a process of its own, with a repository that holds all plugins of the benchmarks.
 
     Attributes:
-        phases: Seconds from the start of the process to: port (something listens), ready (the first 200 of /readyz).
+        phases: Seconds from the start of the process until each of its processes was first seen by its role, until
+            something listened on the port, and until the first 200 of /readyz ("ready").
     """
 
     def __init__(self, root: Path, proxy: Proxy) -> None:
@@ -98,17 +100,18 @@ class BenchServer(Server):
         end_by_pid(pids, wait=3)
 
     def _wait(self, started: float) -> None:
-        while time.monotonic() < started + READY_TIMEOUT:
+        while (now := time.monotonic()) < started + READY_TIMEOUT:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server ended: {self.log.read_text()[-2000:]}")
-            if "port" not in self.phases and _listens(self.port):
-                self.phases["port"] = time.monotonic() - started
-            if "port" in self.phases:
+            for process in tree(self.process.pid):
+                self.phases.setdefault(process.role, now - started)
+            if _listens(self.port):
+                self.phases.setdefault("port", time.monotonic() - started)
                 with contextlib.suppress(httpx.TransportError):
                     if self.http.get("/readyz").status_code == 200:
                         self.phases["ready"] = time.monotonic() - started
                         return
-            time.sleep(0.02)
+            time.sleep(POLL)
         raise RuntimeError(f"the server was not ready within {READY_TIMEOUT} s: {self.log.read_text()[-2000:]}")
 
 

@@ -129,7 +129,7 @@ def settle(root: int, limit: float = 20.0, calm: float = 12.0) -> float:
 
 
 def end_by_pid(pids: Iterable[int], wait: float = 5.0) -> list[str]:
-    """Return the command lines of those processes that do not end by themselves within `wait` seconds, and kill them."""
+    """Kill those processes that do not end by themselves within `wait` seconds; return their command lines."""
     left = {pid: started for pid in pids if (started := _start_time(pid))}
     end = time.monotonic() + wait
     while left and time.monotonic() < end:

@@ -18,10 +18,12 @@ from iocmng.base.construct import author_failure
 from iocmng.base.host import PluginHost
 from iocmng.base.identity import identify
 from iocmng.base.plugin import PluginBase
+from iocmng.core import pv_client
 from iocmng.core.manifest import Manifest
 from iocmng.core.manifest_text import parse_manifest
 from iocmng.core.names import check_plugin_name, check_prefix, site_prefix
 from iocmng.core.spec import RecordInfo
+from iocmng.epics.clients import EpicsPvClient
 from iocmng.epics.ioc import SoftIoc
 from iocmng.errors import InvalidRequest, IocmngError, PluginRejected
 from iocmng.loading.checks import read_manifest
@@ -109,6 +111,7 @@ def run_plugin(
     manifest = _manifest(directory, config, class_name)
     identity_name = check_plugin_name(name or directory.resolve().name)
     pv_prefix = check_prefix(prefix) if prefix is not None else site_prefix(settings.prefix, settings.beamline())
+    pv_client.install(EpicsPvClient(settings.pva))
     host = PluginHost(SoftIoc(), time)
     try:
         records = _build(host, signals, directory, manifest, identity_name, pv_prefix, settings)

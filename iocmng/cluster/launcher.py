@@ -48,9 +48,9 @@ class RayPluginHandle:
 
     async def prepare(self, spec: PluginSpec, bundle: Bundle, site_prefix: str) -> PluginFacts:
         """Import and check the plugin in its process."""
-        level = self._settings.log_level
-        call = self._actor.prepare.remote(spec, bundle, site_prefix, level)
-        return await self._limited(call, "import", self._settings.import_timeout)
+        settings = self._settings
+        call = self._actor.prepare.remote(spec, bundle, site_prefix, settings.log_level, settings.pva)
+        return await self._limited(call, "import", settings.import_timeout)
 
     async def build(self) -> tuple[RecordInfo, ...]:
         """Make the plugin's object and its records."""

@@ -14,11 +14,13 @@ from iocmng.base.construct import author_failure
 from iocmng.base.host import PluginHost
 from iocmng.base.identity import Identity, identify
 from iocmng.base.plugin import PluginBase
+from iocmng.core import pv_client
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.names import plugin_pv_prefix, plugin_segment
 from iocmng.core.ports import Bundle
 from iocmng.core.pvs import Pv
 from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Report
+from iocmng.epics.clients import EpicsPvClient
 from iocmng.epics.ioc import SoftIoc
 from iocmng.epics.loader import load_epics
 from iocmng.errors import IocmngError, PluginRejected, WrongKind
@@ -54,9 +56,12 @@ class PluginProcess:
         await asyncio.wrap_future(self._host.thread.submit(load_epics))
         return os.getpid(), ray.get_runtime_context().get_node_id()
 
-    async def prepare(self, spec: PluginSpec, bundle: Bundle, site_prefix: str, log_level: str) -> PluginFacts:
+    async def prepare(
+        self, spec: PluginSpec, bundle: Bundle, site_prefix: str, log_level: str, pva: bool
+    ) -> PluginFacts:
         """Import the plugin and check everything about it."""
         self._log_level = log_level
+        pv_client.install(EpicsPvClient(pva))
         manifest = bundle.manifest
         cls = self._class = await self._in_author_thread(load_class, bundle.directory, bundle.packages, manifest)
         if spec.kind is not None and spec.kind is not cls.kind:

@@ -88,7 +88,7 @@ def check_git_url(url: str) -> None:
     if not url or url.startswith("-") or any(map(str.isspace, url)) or _UNPRINTABLE.search(url):
         raise refused("git_url must be a URL without blanks that does not begin with '-'")
     if "::" in url.partition("/")[0]:
-        raise refused(f"git_url names the transport helper {url.partition('::')[0]!r}; use https, ssh or a file path")
+        raise refused(f"git_url names the transport helper {url.partition('::')[0][:80]!r}; use https, ssh or a file path")
     if "://" not in url and not _SCP_LIKE.match(url) and ":" in url.partition("/")[0]:
         # git would take it for HOST:PATH, or for a user and a password; it is not repeated, it may hold a credential.
         raise refused("git_url has a ':' before the first '/'; use https://, ssh://, USER@HOST:PATH or a file path")
@@ -99,7 +99,7 @@ def check_git_url(url: str) -> None:
     except ValueError as error:
         raise refused("git_url is no legal URL: its host name has characters that do not belong there") from error
     if parts.scheme not in ("https", "ssh"):
-        raise refused(f"git_url has the scheme {parts.scheme or 'none'!r}; use https, ssh or a file path")
+        raise refused(f"git_url has the scheme {parts.scheme[:80] or 'none'!r}; use https, ssh or a file path")
     if not parts.hostname or parts.hostname.startswith("-") or parts.netloc.startswith("-"):
         raise refused("git_url has no host name")
     if parts.password or (parts.scheme == "https" and parts.username):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import itertools
 import json
@@ -30,6 +31,11 @@ def new_prefix() -> str:
 def copy_plugin(name: str, target: Path) -> Path:
     """Copy one of the plugins beside the tests, so that it can write files; return the new directory."""
     return Path(shutil.copytree(PLUGINS / name, target / name))
+
+
+def unescaped(text: str) -> str:
+    """Return a text as it is in the record: caget prints quotes and all that is not ASCII with a backslash."""
+    return ast.literal_eval(f'b"{text}"').decode()
 
 
 class Ioc:
@@ -92,7 +98,7 @@ class Ioc:
         """Return several values as one caget prints them."""
         done = tool("caget", "-t", "-w", "5", *options, *map(self.pv, names))
         assert done.returncode == 0, done.stderr + self.output()
-        return done.stdout.removesuffix("\n").split("\n")
+        return [unescaped(line) for line in done.stdout.removesuffix("\n").split("\n")]
 
     def fields(self, name: str, *fields: str) -> dict[str, str]:
         """Return fields of a record; enums among them by name."""

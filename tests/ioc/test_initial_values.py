@@ -113,10 +113,10 @@ def ca_text(name: str, value: str, severity: int) -> str:
 
 def text_of(value) -> str:
     """Return a PV Access value as caget would print it."""
-    choices = getattr(value.raw.value, "choices", None)
-    if choices:
-        return choices[int(value)]
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    plain = value.raw.value
+    if hasattr(plain, "choices"):
+        return plain.choices[plain.index]
+    return f"{plain:g}" if isinstance(plain, float) else str(plain)
 
 
 def test_values_of_init_and_initialize_are_kept(puppet):

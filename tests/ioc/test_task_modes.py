@@ -1,0 +1,79 @@
+"""Triggered and reactive tasks."""
+
+from ioc_process import Ioc, camonitor
+from support import wait_for
+
+
+def run_and_watch(triggered: Ioc, tmp_path, run) -> tuple[list[str], list[str]]:
+    """Let `run` start a run; return what STATUS and RUN showed until the task waits again."""
+    status, run_pv = triggered.pv("STATUS"), triggered.pv("RUN")
+    with camonitor(tmp_path / "monitor.txt", status, run_pv) as monitor:
+        monitor.wait_connected(status, run_pv)
+        run()
+        wait_for(lambda: len(monitor.values(status)) > 1 and monitor.values(status)[-1] == "INIT", "INIT again")
+        return monitor.values(status), monitor.values(run_pv)
+
+
+def test_run_over_channel_access(triggered: Ioc, tmp_path):
+    """Writing 1 to RUN runs execute() once. STATUS shows INIT, RUN, END and INIT, however short the run is."""
+    runs = int(triggered.get("RUNS"))
+    states, flags = run_and_watch(triggered, tmp_path, lambda: triggered.put("RUN", 1))
+    assert states == ["INIT", "RUN", "END", "INIT"]
+    assert flags == ["IDLE", "RUN", "IDLE"]
+    assert triggered.get_all("RUNS", "MESSAGE") == [str(runs + 1), "shot taken"]
+
+
+def test_run_over_pv_access(triggered: Ioc, tmp_path, pva):
+    """A PVA put to RUN does the same."""
+    runs = int(triggered.get("RUNS"))
+    states, flags = run_and_watch(triggered, tmp_path, lambda: pva.put(triggered.pv("RUN"), 1, timeout=20))
+    assert (states, flags) == (["INIT", "RUN", "END", "INIT"], ["IDLE", "RUN", "IDLE"])
+    assert triggered.get("RUNS") == str(runs + 1)
+
+
+def test_a_failing_run(triggered: Ioc, tmp_path):
+    """A run that raises shows ERROR with MAJOR severity and the text in MESSAGE, then waits again in INIT."""
+    triggered.put("FAIL", 1)
+    states, flags = run_and_watch(triggered, tmp_path, lambda: triggered.put("RUN", 1))
+    assert states == ["INIT", "RUN", "ERROR STATE MAJOR", "INIT"]
+    assert flags == ["IDLE", "RUN", "IDLE"]
+    assert triggered.get("MESSAGE") == "RuntimeError: the detector did not a..."
+    assert "RuntimeError: the detector did not answer" in triggered.output()
+    triggered.put("FAIL", 0)
+
+
+def test_zero_is_no_trigger(triggered: Ioc):
+    """Writing 0 to RUN runs nothing."""
+    runs = triggered.get("RUNS")
+    triggered.put("RUN", 0)
+    triggered.put("ENABLE", 0)  # taken after RUN, because puts are taken in their order
+    triggered.wait_value("STATUS", "PAUSED")
+    assert triggered.get("RUNS") == runs
+    triggered.put("ENABLE", 1)
+    triggered.wait_value("STATUS", "INIT")
+
+
+def test_run_is_ignored_while_paused(triggered: Ioc):
+    """RUN of a paused task is taken, runs nothing, and MESSAGE says what to do."""
+    runs = triggered.get("RUNS")
+    triggered.put("ENABLE", 0)
+    triggered.wait_value("STATUS", "PAUSED")
+    triggered.put("RUN", 1)
+    wait_for(lambda: triggered.get("MESSAGE").startswith("RUN was ignored"), "RUN was ignored")
+    assert triggered.get_all("RUN", "RUNS", "STATUS") == ["IDLE", runs, "PAUSED"]
+    triggered.put("ENABLE", 1)
+    triggered.wait_value("STATUS", "INIT")
+
+
+def test_version_without_one(triggered: Ioc):
+    """Without parameters.version and without a commit VERSION still says something."""
+    assert triggered.get("VERSION") == "local"
+
+
+def test_a_put_runs_a_reactive_task(reactive: Ioc, pva):
+    """Each put is followed by one cycle at once, though the interval is an hour."""
+    for number, put in enumerate((lambda: reactive.put("A", 21), lambda: pva.put(reactive.pv("A"), 4.0, timeout=20))):
+        count = int(reactive.get("CYCLE_COUNT"))
+        put()
+        reactive.wait_value("DOUBLE", ("42", "8")[number])
+        reactive.wait_value("CYCLE_COUNT", str(count + 1))
