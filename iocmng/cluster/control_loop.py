@@ -42,6 +42,11 @@ class ControlLoop:
         self.kick()
         return future
 
+    async def idle(self, name: str) -> None:
+        """Wait until the action that is under way for a plugin has ended, one way or the other."""
+        if task := self._tasks.get(name):
+            await asyncio.wait([task])
+
     async def cancel(self, name: str) -> None:
         """Give up the action that is under way for a plugin, and return when nothing of it is left."""
         if task := self._tasks.get(name):

@@ -47,11 +47,10 @@ class Controller:
             IocmngError: Why it could not be added.
         """
         name = check_plugin_name(request.name)
-        status = self._registry.observed.get(name)
-        if name in self._registry.desired and not (status and status.phase is Phase.REJECTED):
+        while self._is_free(name) and self._loop.is_busy(name):  # one of this name is just coming to its end
+            await self._loop.idle(name)
+        if not self._is_free(name):
             raise DuplicatePlugin(f"a plugin named {name!r} exists already; remove it first, or restart it")
-        if self._loop.is_busy(name) or (status and status.phase is Phase.STOPPING):
-            raise DuplicatePlugin(f"a plugin named {name!r} is being removed; try again in a moment")
         self._registry.forget(name)
         self._registry.desire(request.spec(kind))
         if request.pat is not None:
@@ -94,6 +93,7 @@ class Controller:
         status = self._registry.observed[name]
         if status.facts is not None and status.facts.kind is Kind.JOB:
             raise WrongKind(f"{name} is a job: it has no cycles to start or stop; run it with POST /jobs/{name}/run")
+        self._operations.handle(name)  # raises where there is no process to start or stop anything in
         if running and status.report is not None and not status.report.running:
             # It was told to run and gave up since; it has to be told again.
             self._registry.observe(name, status.phase, running=False)
@@ -152,6 +152,11 @@ class Controller:
             error.snapshot_version = self._registry.version
             raise
         return self._registry.version
+
+    def _is_free(self, name: str) -> bool:
+        """Tell whether a plugin may be added under this name: none is desired, or the one there was rejected."""
+        status = self._registry.observed.get(name)
+        return name not in self._registry.desired or (status is not None and status.phase is Phase.REJECTED)
 
     def _find(self, name: str, kind: Kind | None) -> PluginSpec:
         spec = self._registry.desired.get(name)

@@ -22,7 +22,7 @@ class Reader(TaskBase):
 
 
 def test_pv_client_over_pv_access(server):
-    """get and put work from execute(); a PV that does not answer is a clear error after its time-out."""
+    """Get and put work from execute(); a PV that does not answer is a clear error after its time-out."""
     server.add("target", {"m.py": MINIMAL_TASK, "config.yaml": "pvs: {inputs: {WISH: {type: float}}}"})
     answer = server.add("reader", {"r.py": READER, "config.yaml": "pvs: {outputs: {SEEN: {type: float}}}"})
     assert answer.status_code == 201, answer.text
