@@ -33,6 +33,10 @@ _ROLES = (
 )
 """A part of the command line, and the role it tells; the first that fits wins."""
 
+OTHER_WORKERS = "other Ray workers"
+_WORKERS = ("warm process", "plain actor", OTHER_WORKERS)
+LOADING_PERCENT = 20.0
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -115,17 +119,18 @@ def cpu_percent(processes: Iterable[Process], seconds: float) -> dict[str, float
     return dict(sorted(used.items(), key=lambda item: -item[1]))
 
 
-def settle(root: int, limit: float = 20.0, calm: float = 12.0) -> float:
-    """Wait until the tree below `root` uses less than `calm` percent of a core in a second, or `limit` seconds.
+def settle(root: int, limit: float = 20.0) -> None:
+    """Wait until no process below `root` is still loading its libraries, or `limit` seconds.
 
-    Returns:
-        The CPU use of the last second, in percent.
+    A process that loads uses a whole core, one that runs a plugin hardly any; what the others do is their normal life.
     """
     end = time.monotonic() + limit
-    used = 100.0
-    while used >= calm and time.monotonic() < end:
-        used = sum(cpu_percent(tree(root), 1.0).values())
-    return used
+    busiest = 100.0
+    while busiest >= LOADING_PERCENT and time.monotonic() < end:
+        workers = [process for process in tree(root) if process.role in _WORKERS]
+        before = {process.pid: cpu_seconds(process.pid) for process in workers}
+        time.sleep(1.0)
+        busiest = max((cpu_seconds(pid) - used for pid, used in before.items()), default=0.0) * 100
 
 
 def end_by_pid(pids: Iterable[int], wait: float = 5.0) -> list[str]:
@@ -164,7 +169,7 @@ def _role(pid: int, root: int, plugins: Collection[int]) -> str:
     if pid in plugins:
         return "plugins"
     command = _command(pid)
-    return next((role for sign, role in _ROLES if sign in command), "other Ray workers")
+    return next((role for sign, role in _ROLES if sign in command), OTHER_WORKERS)
 
 
 def _pss(pid: int) -> float:

@@ -211,9 +211,13 @@ class Server:
         found = [str(path) for path in (state / "staging").glob("*")]
         return found if used else found + [str(path) for path in state.glob("*/*")]
 
+    def descendants(self) -> set[int]:
+        """Return the ids of all processes that the server has started and that live."""
+        return set(_descendants(self.process.pid))
+
     def plugin_processes(self) -> list[int]:
         """Return the process ids of this server's plugin actors, warm ones included."""
-        return [pid for pid in _descendants(self.process.pid) if b"PluginProcess" in _command(pid)]
+        return [pid for pid in self.descendants() if b"PluginProcess" in _command(pid)]
 
 
 def _descendants(pid: int) -> Iterator[int]:

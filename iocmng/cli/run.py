@@ -26,7 +26,7 @@ from iocmng.core.spec import RecordInfo
 from iocmng.epics.clients import EpicsPvClient
 from iocmng.epics.ioc import SoftIoc
 from iocmng.errors import InvalidRequest, IocmngError, PluginRejected
-from iocmng.loading.checks import read_manifest
+from iocmng.loading.checks import check_syntax, read_manifest
 from iocmng.loading.importer import load_class
 from iocmng.settings import Settings, load_settings
 
@@ -152,7 +152,11 @@ def _build(
     settings: Settings,
 ) -> tuple[RecordInfo, ...]:
     loading: Future[type[PluginBase]] = host.thread.submit(load_class, str(directory.resolve()), None, manifest)
-    cls = _author(signals, loading, "import")
+    try:
+        cls = _author(signals, loading, "import")
+    except PluginRejected:
+        check_syntax(directory)  # the search for the class passes over a file that Python cannot read
+        raise
     identity = identify(name, pv_prefix, cls.kind, manifest, {}, commit=None)
     return _author(signals, host.build(cls, identity, settings.log_level), "constructor")
 

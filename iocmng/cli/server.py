@@ -12,7 +12,9 @@ from typing import Any
 
 import ray
 from ray import serve
+from ray.exceptions import RayError
 
+from iocmng.cli.haproxy import HaProxy
 from iocmng.cluster.client import RayControllerClient
 from iocmng.cluster.controller_actor import NAMESPACE
 from iocmng.errors import InvalidRequest, IocmngError, ServerUnavailable
@@ -21,6 +23,17 @@ from iocmng.settings import Settings
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Bundles are small; Ray's default is a third of the memory."""
+
+LOG_DIRECTORY = "/tmp/ray/session_latest/logs/serve"
+
+RAY_DEFAULTS = {
+    "RAY_memory_monitor_refresh_ms": "0",  # it would kill small innocent actors
+    "RAY_AUTH_MODE": "disabled",  # else it depends on a file in the user's home
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Serve kills a proxy that is not ready in time and begins anew: on a loaded machine 5 s are never enough.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "60",
+}
 
 SHUTDOWN_MARGIN = 10.0
 """Seconds that a graceful end may take beyond the plugins' own stop_timeout."""
@@ -37,7 +50,8 @@ def run_server(settings: Settings) -> None:
         raise InvalidRequest(f"there is no plugins file {settings.plugins_config}")
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     ended = threading.Event()
-    _start_ray(settings)
+    haproxy = HaProxy() if settings.serve_proxy == "haproxy" and settings.ray_address is None else None
+    _start_ray(settings, haproxy.environment() if haproxy else {})
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ended.set())
@@ -49,17 +63,14 @@ def run_server(settings: Settings) -> None:
     finally:
         _say("iocmng ends; a moment for the plugins' cleanup()")
         _shut_down(settings)
+        if haproxy:
+            haproxy.end()
 
 
-def _start_ray(settings: Settings) -> None:
-    # The plugin processes inherit this environment: no secret of ours, and settings of Ray that small actors need.
-    os.environ.pop("IOCMNG_TOKEN", None)
-    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    if settings.serve_proxy == "haproxy":
-        os.environ |= {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+def _start_ray(settings: Settings, environment: dict[str, str]) -> None:
+    os.environ.pop("IOCMNG_TOKEN", None)  # all processes of Ray inherit this environment, author's code too
+    for name, value in (RAY_DEFAULTS | environment).items():
+        os.environ.setdefault(name, value)
     options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": "warning"}
     if settings.ray_address is None:
         options |= {
@@ -79,9 +90,13 @@ def _start_ray(settings: Settings) -> None:
 
 def _start_serve(settings: Settings) -> None:
     quiet = {"enable_access_log": False, "log_level": "WARNING"}
-    serve.start(http_options={"host": settings.host, "port": settings.port}, logging_config=quiet)
     app = application(settings)
-    serve.run(app, name=APPLICATION_NAME, route_prefix="/", blocking=False, logging_config=quiet)  # pyright: ignore[reportCallIssue]
+    try:
+        serve.start(http_options={"host": settings.host, "port": settings.port}, logging_config=quiet)
+        serve.run(app, name=APPLICATION_NAME, route_prefix="/", blocking=False, logging_config=quiet)  # pyright: ignore[reportCallIssue]
+    except (RayError, RuntimeError, TimeoutError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ServerUnavailable(f"Ray Serve did not start: {reason} (its log: {LOG_DIRECTORY})") from error
 
 
 def _shut_down(settings: Settings) -> None:

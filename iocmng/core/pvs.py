@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from iocmng.errors import PvValueError
 
@@ -170,7 +170,7 @@ class FloatPv(_Number):
 
     def coerce(self, value: Any) -> float:
         """Return the value as this PV holds it; NaN and infinities are kept, as EPICS does."""
-        if isinstance(value, str) or value is None:
+        if value is None or isinstance(value, str | bytes):
             raise PvValueError(f"{value!r} is not a number")
         try:
             return float(value)
@@ -185,10 +185,15 @@ class IntAlarms(Alarms):
     """Alarm limits of a whole number: the fields of longin and longout take nothing else."""
 
     hihi: Int32 | None = None  # pyright: ignore[reportIncompatibleVariableOverride]  the model is frozen
+    """HIHI: at or above it the severity is hihi_severity."""
     high: Int32 | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    """HIGH."""
     low: Int32 | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    """LOW."""
     lolo: Int32 | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    """LOLO."""
     hysteresis: Annotated[int, Field(ge=0, le=INT32_MAX)] = 0  # pyright: ignore[reportIncompatibleVariableOverride]
+    """HYST, in engineering units."""
 
 
 class IntPv(_Number):
@@ -214,7 +219,7 @@ class IntPv(_Number):
         Raises:
             PvValueError: If it is no whole number, or needs more than 32 bits.
         """
-        if isinstance(value, str) or value is None:
+        if value is None or isinstance(value, str | bytes):
             raise PvValueError(f"{value!r} is not a whole number")
         try:
             number = float(value) if not isinstance(value, int) else value
@@ -228,11 +233,14 @@ class IntPv(_Number):
         return whole
 
 
+_BOOLEAN_OR_BIT = {"anyOf": [{"type": "boolean"}, {"type": "integer", "minimum": 0, "maximum": 1}]}
+
+
 class BoolPv(_Pv):
     """Two states: bo as an input, bi as an output."""
 
     type: Literal["bool"]
-    value: Annotated[bool, Field(strict=False)] = False
+    value: Annotated[bool, Field(strict=False), WithJsonSchema(_BOOLEAN_OR_BIT)] = False
     """Initial value: true, false, 1 or 0."""
     znam: StateName = "0"
     """ZNAM: name of state 0."""
@@ -252,7 +260,7 @@ class BoolPv(_Pv):
 
     def coerce(self, value: Any) -> bool:
         """Return the value as this PV holds it: any number is true unless it is zero."""
-        if isinstance(value, str) or value is None:
+        if value is None or isinstance(value, str | bytes):
             raise PvValueError(f"{value!r} is not a boolean: use True, False, 1 or 0")
         try:
             return bool(value) if isinstance(value, int) else float(value) != 0
@@ -280,7 +288,7 @@ class StringPv(_Pv):
         return cut(str(value))
 
 
-State = Annotated[StateName, Field(min_length=1)]
+State = Annotated[str, Field(min_length=1, max_length=25), AfterValidator(partial(_check_field, limit=25))]
 
 
 def _name_or_number(value: Any) -> Any:

@@ -88,7 +88,9 @@ def check_git_url(url: str) -> None:
     if not url or url.startswith("-") or any(map(str.isspace, url)) or _UNPRINTABLE.search(url):
         raise refused("git_url must be a URL without blanks that does not begin with '-'")
     if "::" in url.partition("/")[0]:
-        raise refused(f"git_url names the transport helper {url.partition('::')[0][:80]!r}; use https, ssh or a file path")
+        raise refused(
+            f"git_url names the transport helper {url.partition('::')[0][:80]!r}; use https, ssh or a file path"
+        )
     if "://" not in url and not _SCP_LIKE.match(url) and ":" in url.partition("/")[0]:
         # git would take it for HOST:PATH, or for a user and a password; it is not repeated, it may hold a credential.
         raise refused("git_url has a ':' before the first '/'; use https://, ssh://, USER@HOST:PATH or a file path")

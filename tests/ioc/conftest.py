@@ -18,7 +18,7 @@ def pva() -> Iterator[Context]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Ioc]]:
-    """Start an IOC for one test: start(directory, *options, command=RUN, cwd=None, **environment)."""
+    """Return what starts an IOC for one test, given its directory, options and environment."""
     started: list[Ioc] = []
 
     def begin(directory: Path | None, *options: object, command=RUN, cwd=None, **environment: str) -> Ioc:
@@ -49,7 +49,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
         return started[name].wait_until_serving()
 
     yield get
-    statuses = {name: ioc.process.poll() if ioc.process.poll() is not None else ioc.stop() for name, ioc in started.items()}
+    statuses = {
+        name: ioc.process.poll() if ioc.process.poll() is not None else ioc.stop() for name, ioc in started.items()
+    }
     assert set(statuses.values()) <= {0}, statuses
 
 

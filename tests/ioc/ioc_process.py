@@ -19,6 +19,8 @@ from support import LOOPBACK, TOOLS, tool, wait_for
 PLUGINS = Path(__file__).with_name("plugins")
 RUN = (sys.executable, "-m", "iocmng", "run")
 RUN_ALIAS = (sys.executable, "-c", "from iocmng.cli.main import run_main; run_main()")
+START_LIMIT = 60.0
+"""Seconds until an IOC serves on a machine where everybody tests at once; two on one that is idle."""
 
 _numbers = itertools.count(1)
 
@@ -80,7 +82,7 @@ class Ioc:
             assert found or not ended, f"ended with {self.process.returncode}: {self.output()}"
             return found
 
-        wait_for(said, f"{text!r} in the output of {self.prefix}")
+        wait_for(said, f"{text!r} in the output of {self.prefix}", START_LIMIT)
 
     def output(self) -> str:
         """Return what it has written to stdout and stderr so far."""

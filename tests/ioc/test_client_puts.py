@@ -27,7 +27,7 @@ STILL = OUTPUTS | {"VERSION": "mine"}
 
 @pytest.mark.parametrize(("name", "value"), (OUTPUTS | BUILT_IN).items())
 def test_clients_cannot_write_outputs(puppet: Ioc, pva: Context, name, value):
-    """caput and a PVA put to an output are refused and change nothing."""
+    """A caput and a PVA put to an output are refused and change nothing."""
     before = puppet.get(name)
     done = tool("caput", "-c", "-w", "5", puppet.pv(name), str(value))
     assert done.returncode != 0
@@ -48,7 +48,7 @@ def test_clients_cannot_write_fields_of_outputs(puppet: Ioc, field):
 
 
 def test_clients_see_what_they_may_write(puppet: Ioc):
-    """cainfo says `no write` for outputs, so that screens can show it."""
+    """For outputs cainfo says `no write`, so that screens can show it."""
     assert "read, no write" in tool("cainfo", puppet.pv("OUT_FLOAT")).stdout
     assert "read, no write" in tool("cainfo", puppet.pv("STATUS")).stdout
     assert "read, write" in tool("cainfo", puppet.pv("FLOAT")).stdout

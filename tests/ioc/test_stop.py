@@ -114,28 +114,27 @@ def test_a_signal_runs_cleanup(start, tmp_path, number):
     ioc.wait_value("STATUS", "RUN")
     began = time.monotonic()
     assert ioc.stop(number) == 0
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 5  # of the ten that it may take; on an idle machine 0.1
     assert (directory / "cleaned").read_text() == "running False, PV True"
     assert "Traceback" not in ioc.output()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-def test_a_cleanup_that_hangs(start, tmp_path, number):
-    """After IOCMNG_STOP_TIMEOUT the process ends all the same, with status 1, and says why; further signals are no help."""
+def test_a_cleanup_that_hangs(start, tmp_path):
+    """After IOCMNG_STOP_TIMEOUT the process ends all the same, with status 1, and says why; more signals do no harm."""
     directory = write_files(tmp_path / "hanging", {"hanging.py": HANGING})
-    ioc = start(directory, IOCMNG_STOP_TIMEOUT="1.5").wait_until_serving()
+    ioc = start(directory, IOCMNG_STOP_TIMEOUT="1").wait_until_serving()
     ioc.wait_value("STATUS", "RUN")
-    ioc.process.send_signal(number)
     began = time.monotonic()
+    ioc.process.send_signal(signal.SIGTERM)
     ioc.wait_for_line("cleaning")
-    ioc.process.send_signal(number)
+    ioc.process.send_signal(signal.SIGINT)
     assert ioc.wait_end() == 1
-    assert 1 < time.monotonic() - began < 6
-    assert ioc.output().splitlines()[-1] == "iocmng: cleanup() did not end within 1.5 s"
+    assert 1 <= time.monotonic() - began < 8
+    assert ioc.output().splitlines()[-1] == "iocmng: cleanup() did not end within 1 s"
 
 
 def test_a_cycle_that_never_ends(start, tmp_path):
-    """An execute() that spins for good holds nothing up: status 1 after IOCMNG_STOP_TIMEOUT, and no cleanup beside it."""
+    """An execute() that spins for good does not keep the process: status 1 after IOCMNG_STOP_TIMEOUT."""
     directory = write_files(tmp_path / "stuck", {"stuck.py": STUCK})
     ioc = start(directory, IOCMNG_STOP_TIMEOUT="1")
     ioc.wait_for_line("stuck")

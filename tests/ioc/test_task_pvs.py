@@ -24,8 +24,8 @@ JOB_TYPES = {"STATUS": "mbbi", "MESSAGE": "stringin", "VERSION": "stringin", "PR
     [
         ("puppet", TASK_TYPES | {"CYCLE_COUNT": "longin"}, None),
         ("reactive", TASK_TYPES | {"CYCLE_COUNT": "longin"}, {"A", "DOUBLE"}),
-        ("triggered", TASK_TYPES | {"RUN": "bo"}, {"FAIL", "RUNS"}),
-        ("job", JOB_TYPES, {"FAIL", "MOVED"}),
+        ("triggered", TASK_TYPES | {"RUN": "bo"}, {"FAIL", "MISTAKE", "RUNS", "FLOAT", "INT", "ENUM"}),
+        ("job", JOB_TYPES, {"FAIL", "HOLD", "MOVED"}),
     ],
 )
 def test_built_in_pvs(request, plugin, built_in, declared):
@@ -104,15 +104,14 @@ def test_heartbeat_goes_on_while_execute_blocks(puppet: Ioc, how):
     """HEARTBEAT and UPTIME go on while execute() sleeps for seconds, and while it spins in Python."""
     puppet.put("RELEASE", 0)
     puppet.put("COMMAND", how)
-    puppet.wait_value("MESSAGE", f"{how}ing".replace("spining", "spinning"))
+    puppet.wait_value("MESSAGE", {"sleep": "sleeping", "spin": "spinning"}[how])
     count, beat, up = map(int, puppet.get_all("CYCLE_COUNT", "HEARTBEAT", "UPTIME"))
     began = time.monotonic()
     wait_for(lambda: int(puppet.get("HEARTBEAT")) >= beat + 2, "two heartbeats")
+    now_count, now_up = map(int, puppet.get_all("CYCLE_COUNT", "UPTIME"))
     elapsed = time.monotonic() - began
-    now_count, now_up, message = puppet.get_all("CYCLE_COUNT", "UPTIME", "MESSAGE")
-    assert (int(now_count), message[-3:]) == (count, "ing")
-    assert elapsed < 6, "a heartbeat comes about once a second"
-    assert up + 1 <= int(now_up) <= up + elapsed + 2
+    assert now_count == count
+    assert up + 1 <= now_up <= up + elapsed + 2
     puppet.put("RELEASE", 1)
     wait_for(lambda: int(puppet.get("CYCLE_COUNT")) > count + 1, "cycles go on")
 

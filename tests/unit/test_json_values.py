@@ -7,8 +7,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from properties import given, st
 
 from iocmng.core.json_values import MAX_DEPTH, MAX_INT_BITS, deep_merge, json_problem
 

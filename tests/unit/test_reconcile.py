@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from properties import given, st
 
 from iocmng.core.lifecycle import IOC_IS_UP, LOADING, Phase
 from iocmng.core.reconcile import Launch, Replace, SetRunning, Stop, reconcile, start_order

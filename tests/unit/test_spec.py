@@ -4,8 +4,7 @@ import math
 import pickle
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from properties import given, st
 from pydantic import ValidationError
 
 from iocmng.core.builtin_pvs import Kind

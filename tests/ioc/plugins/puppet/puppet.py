@@ -74,27 +74,6 @@ class Puppet(TaskBase):
         self.set_pv("STRING", "by the plugin")
         self.set_pv("ENUM", "Off")
 
-    def wrong_type(self):
-        self.set_pv("OUT_FLOAT", "warm")
-
-    def unknown_pv(self):
-        self.set_pv("OUT_FLAOT", 1.0)
-
-    def beyond_32_bits(self):
-        self.set_pv("OUT_INT", 2**31)
-
-    def unknown_state(self):
-        self.set_pv("OUT_ENUM", "Measuring")
-
-    def unknown_state_number(self):
-        self.set_pv("OUT_ENUM", 4)
-
-    def unknown_severity(self):
-        self.set_pv("OUT_FLOAT", 1.0, "SEVERE")
-
-    def nan_for_int(self):
-        self.set_pv("OUT_INT", float("nan"))
-
     def long_string(self):
         self.set_pv("OUT_STRING", "x" * 40)
 
@@ -114,8 +93,8 @@ class Puppet(TaskBase):
 
     def sleep(self):
         self.set_message("sleeping")
-        time.sleep(3)
-        self.set_message("awake")
+        while not self.get_pv("RELEASE"):
+            time.sleep(1.5)
 
     def spin(self):
         self.set_message("spinning")
