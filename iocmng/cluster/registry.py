@@ -21,6 +21,9 @@ WATCH_TIMEOUT = 20.0
 WATCH_PAUSE = 0.01
 """Seconds in which changes are gathered into one answer."""
 
+COUNTERS_PAUSE = 0.5
+"""Seconds for which those who watch wait while only counters change: with fifty plugins they always do."""
+
 LOG_LINES = 2000
 """Log lines kept for each plugin."""
 
@@ -39,6 +42,7 @@ class Registry:
         self._changed_at: dict[str, int] = {}
         self._record_owner: dict[str, str] = {}
         self._news = asyncio.Event()
+        self._announced = 0
 
     def desire(self, spec: PluginSpec) -> None:
         """Set what is desired under the spec's name."""
@@ -65,9 +69,10 @@ class Registry:
         self.logs.setdefault(name, deque(maxlen=LOG_LINES)).extend(report.log)
         status = self.observed.get(name)
         # Reports come by more than one way, so an older one may come later.
-        if status is not None and (status.report is None or status.report.version <= report.version):
+        before = status.report if status is not None else None
+        if status is not None and (before is None or before.version <= report.version):
             self.observed[name] = replace(status, report=replace(report, log=()))
-            self._touch(name)
+            self._touch(name, urgent=before is None or _words(before) != _words(report))
 
     def forget(self, name: str) -> None:
         """Drop everything about a plugin."""
@@ -108,16 +113,21 @@ class Registry:
         """Wait until there is something newer than `after`, or a while; return what changed."""
         complete = epoch != self.epoch or after > self.version
         if not complete:
-            try:
-                async with asyncio.timeout(WATCH_TIMEOUT):
-                    while self.version <= after:
-                        await self._news.wait()
-                await asyncio.sleep(WATCH_PAUSE)
-            except TimeoutError:
-                pass
+            await self._wait_for_news(after)
         names = self.desired if complete else [name for name, at in self._changed_at.items() if at > after]
         plugins = {name: self.view(name) for name in names}
         return Snapshot(self.epoch, self.version, complete, plugins, self.ready)
+
+    async def _wait_for_news(self, after: int) -> None:
+        end = time.monotonic() + WATCH_TIMEOUT
+        while self._announced <= after and time.monotonic() < end:
+            try:
+                async with asyncio.timeout(COUNTERS_PAUSE):
+                    await self._news.wait()
+            except TimeoutError:
+                if self.version > after:  # counters only, and they have waited long enough
+                    return
+        await asyncio.sleep(WATCH_PAUSE)
 
     def view(self, name: str) -> dict[str, Any] | None:
         """Return the plugin object, or None where there is no such plugin."""
@@ -126,9 +136,16 @@ class Registry:
             return None
         return plugin_view(spec, self.observed.get(name) or PluginStatus(Phase.FETCHING))
 
-    def _touch(self, name: str | None) -> None:
+    def _touch(self, name: str | None, *, urgent: bool = True) -> None:
         self.version += 1
         if name is not None:
             self._changed_at[name] = self.version
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        if urgent:
+            self._announced = self.version
+            news, self._news = self._news, asyncio.Event()
+            news.set()
+
+
+def _words(report: Report) -> tuple[str, str, str, bool]:
+    """Return what of a report is more than a counter."""
+    return report.status, report.state, report.message, report.running

@@ -211,6 +211,7 @@ def place_of(item: ErrorDetails) -> tuple[int | str, ...]:
 def plain(item: ErrorDetails) -> str:
     """Return pydantic's message in plain words."""
     message = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    message = message.replace("String should have", "must have")
     return message if item["type"] == "value_error" else f"{message}, not {item['input']!r:.80}"
 
 

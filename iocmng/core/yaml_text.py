@@ -23,6 +23,9 @@ MAX_LEVELS = 100
 """Levels of nesting of a config.yaml."""
 
 
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+
+
 class _Loader(yaml.SafeLoader):
     """YAML that stays small, has no key twice, and says of each mistake where it stands; tabs may indent JSON."""
 
@@ -58,6 +61,8 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if node.tag in _NUMBERS and len(node.value) > MAX_INT_BITS + 2:  # 0b and the bits
+            raise _mistake("the number is too large", node)
         try:
             value: Any = super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError, TypeError, OverflowError) as error:

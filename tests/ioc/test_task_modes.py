@@ -4,20 +4,21 @@ from ioc_process import Ioc, camonitor
 from support import wait_for
 
 
-def run_and_watch(triggered: Ioc, tmp_path, run) -> tuple[list[str], list[str]]:
-    """Let `run` start a run; return what STATUS and RUN showed until the task waits again."""
-    status, run_pv = triggered.pv("STATUS"), triggered.pv("RUN")
-    with camonitor(tmp_path / "monitor.txt", status, run_pv) as monitor:
-        monitor.wait_connected(status, run_pv)
-        run()
-        wait_for(lambda: len(monitor.values(status)) > 1 and monitor.values(status)[-1] == "INIT", "INIT again")
-        return monitor.values(status), monitor.values(run_pv)
+def run_and_watch(triggered: Ioc, tmp_path, last: str) -> tuple[list[str], list[str]]:
+    """Write 1 to RUN; return what STATUS and RUN show until STATUS shows `last` after the run."""
+    status, run = triggered.pv("STATUS"), triggered.pv("RUN")
+    with camonitor(tmp_path / "monitor.txt", status, run) as monitor:
+        monitor.wait_connected(status, run)
+        triggered.put("RUN", 1)
+        wait_for(lambda: "RUN" in monitor.values(status) and monitor.values(status)[-1] == last, f"STATUS is {last}")
+        return monitor.values(status), monitor.values(run)
 
 
 def test_run_over_channel_access(triggered: Ioc, tmp_path):
     """Writing 1 to RUN runs execute() once. STATUS shows INIT, RUN, END and INIT, however short the run is."""
+    triggered.wait_value("STATUS", "INIT")
     runs = int(triggered.get("RUNS"))
-    states, flags = run_and_watch(triggered, tmp_path, lambda: triggered.put("RUN", 1))
+    states, flags = run_and_watch(triggered, tmp_path, "INIT")
     assert states == ["INIT", "RUN", "END", "INIT"]
     assert flags == ["IDLE", "RUN", "IDLE"]
     assert triggered.get_all("RUNS", "MESSAGE") == [str(runs + 1), "shot taken"]
@@ -33,14 +34,15 @@ def test_run_over_pv_access(triggered: Ioc, pva):
 
 
 def test_a_failing_run(triggered: Ioc, tmp_path):
-    """A run that raises shows ERROR with MAJOR severity and the text in MESSAGE, then waits again in INIT."""
+    """A run that raises shows ERROR with MAJOR severity and the text in MESSAGE, then the task waits again in INIT."""
     triggered.put("FAIL", 1)
-    states, flags = run_and_watch(triggered, tmp_path, lambda: triggered.put("RUN", 1))
-    assert states == ["INIT", "RUN", "ERROR STATE MAJOR", "INIT"]
+    states, flags = run_and_watch(triggered, tmp_path, "ERROR STATE MAJOR")
+    assert states[-2:] == ["RUN", "ERROR STATE MAJOR"]
     assert flags == ["IDLE", "RUN", "IDLE"]
     assert triggered.get("MESSAGE") == "RuntimeError: the detector did not a..."
     assert "RuntimeError: the detector did not answer" in triggered.output()
     triggered.put("FAIL", 0)
+    triggered.wait_value("STATUS", "INIT")
 
 
 def test_zero_is_no_trigger(triggered: Ioc):
