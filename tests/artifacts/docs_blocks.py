@@ -89,10 +89,9 @@ def shown_plugins() -> dict[str, dict[str, str]]:
 
 
 def _plain(text: str) -> Iterator[str]:
-    for line in text.splitlines():
-        for pattern, word in _VARIABLE:
-            line = pattern.sub(word, line)
-        yield " ".join(line.split())
+    for pattern, word in _VARIABLE:
+        text = pattern.sub(word, text)
+    yield from (" ".join(line.split()) for line in text.splitlines())
 
 
 def shows(expected: str, actual: str) -> bool:

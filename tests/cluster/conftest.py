@@ -8,7 +8,11 @@ from support import Server, wait_for
 def shared_server(tmp_path_factory):
     """A server that all tests share; it must end in good order and leave no process behind."""
     server = Server(
-        tmp_path_factory.mktemp("server"), "TST", IOCMNG_INITIALIZE_TIMEOUT="5", IOCMNG_STOP_TIMEOUT="3"
+        tmp_path_factory.mktemp("server"),
+        "TST",
+        IOCMNG_INITIALIZE_TIMEOUT="5",
+        IOCMNG_IMPORT_TIMEOUT="5",
+        IOCMNG_STOP_TIMEOUT="3",
     ).wait_until_ready()
     yield server
     assert server.stop() == 0, server.log.read_text()

@@ -33,6 +33,7 @@ REJECTIONS = {
     "exits at import": ({"p.py": task(before="os._exit(3)")}, {}, 422, "import", "ended"),
     "sys.exit at import": ({"p.py": task(before="raise SystemExit(3)")}, {}, 422, "import", "SystemExit"),
     "segfaults at import": ({"p.py": task(before="ctypes.string_at(0)")}, {}, 422, "import", "ended"),
+    "hangs at import": ({"p.py": task(before="time.sleep(3600)")}, {}, 422, "import", "within 5 s"),
     "raises in __init__": (
         {"p.py": task(init="def __init__(self): raise ValueError('bad luck')\n")},
         {},

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-settings.register_profile("unit", deadline=None, max_examples=80)
+settings.register_profile("unit", deadline=None, max_examples=50)
 settings.load_profile("unit")
 
 __all__ = ["given", "st"]
