@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -44,31 +45,47 @@ def calibration() -> float:
 
 
 class LoadMeter:
-    """Tells how much CPU others used between two moments, so that a disturbed figure can be known as such.
+    """Tells how much CPU others used since it was made, so that a disturbed figure can be known as such.
 
-    What belongs to us is this process and all below it.
+    What belongs to us is this process and all below it, looked at once a second, because the CPU time of those that
+    end is in no sum afterwards.
     """
 
     def __init__(self) -> None:
         self._start = time.monotonic()
         self._load = os.getloadavg()[0]
         self._busy, self._stolen = _machine_seconds()
-        self._own = _own_seconds()
+        self._own = 0.0
+        self._seen = {pid: cpu_seconds(pid) for pid in descendants(os.getpid())}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
 
-    def read(self) -> dict[str, float]:
+    def stop(self) -> dict[str, float]:
         """Return load average before and after, and the CPU use of us and of others in percent of one core."""
+        self._ended.set()
+        self._thread.join()
+        self._look()
         elapsed = time.monotonic() - self._start
         busy, stolen = _machine_seconds()
-        own = max(0.0, _own_seconds() - self._own)
-        others = max(0.0, busy - self._busy - own)
         return {
             "seconds": round(elapsed, 1),
             "load_before": round(self._load, 2),
             "load_after": round(os.getloadavg()[0], 2),
-            "own_cpu_percent": round(own / elapsed * 100, 1),
-            "others_cpu_percent": round(others / elapsed * 100, 1),
+            "own_cpu_percent": round(self._own / elapsed * 100, 1),
+            "others_cpu_percent": round(max(0.0, busy - self._busy - self._own) / elapsed * 100, 1),
             "stolen_cpu_percent": round((stolen - self._stolen) / elapsed * 100, 1),
         }
+
+    def _watch(self) -> None:
+        while not self._ended.wait(1.0):
+            self._look()
+
+    def _look(self) -> None:
+        for pid in descendants(os.getpid()):
+            used = cpu_seconds(pid)
+            self._own += max(0.0, used - self._seen.get(pid, 0.0))
+            self._seen[pid] = used
 
 
 def _machine_seconds() -> tuple[float, float]:
@@ -76,10 +93,6 @@ def _machine_seconds() -> tuple[float, float]:
     fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     user, nice, system, _idle, _wait, irq, soft_irq, stolen = fields
     return (user + nice + system + irq + soft_irq) / TICK, stolen / TICK
-
-
-def _own_seconds() -> float:
-    return sum(cpu_seconds(pid, with_ended_children=True) for pid in descendants(os.getpid()))
 
 
 def _field(path: str, name: str) -> str:

@@ -66,11 +66,16 @@ class Memory:
 
 def descendants(pid: int) -> Iterator[int]:
     """Yield a process and everything below it."""
-    yield pid
-    with contextlib.suppress(OSError):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            for child in (thread / "children").read_text().split():
-                yield from descendants(int(child))
+    children: dict[int, list[int]] = defaultdict(list)
+    for directory in Path("/proc").iterdir():
+        if directory.name.isdecimal():
+            with contextlib.suppress(OSError):
+                parent = int(_stat_fields(int(directory.name))[1])
+                children[parent].append(int(directory.name))
+    pending = [pid]
+    while pending:
+        yield (found := pending.pop())
+        pending += children[found]
 
 
 def tree(root: int, plugins: Collection[int] = ()) -> list[Process]:
@@ -95,15 +100,13 @@ def memory(processes: Iterable[Process]) -> Memory:
     return Memory(dict(sorted(by_role.items(), key=lambda item: -item[1])), by_pid)
 
 
-def cpu_seconds(pid: int, *, with_ended_children: bool = False) -> float:
+def cpu_seconds(pid: int) -> float:
     """Return the CPU time that a process has used; 0 for one that has ended."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = _stat_fields(pid)
     except OSError:
         return 0.0
-    user, system, ended_user, ended_system = (int(field) for field in fields[11:15])
-    ticks = user + system + (ended_user + ended_system if with_ended_children else 0)
-    return ticks / TICK
+    return (int(fields[11]) + int(fields[12])) / TICK
 
 
 def cpu_percent(processes: Iterable[Process], seconds: float) -> dict[str, float]:
@@ -147,10 +150,15 @@ def end_by_pid(pids: Iterable[int], wait: float = 5.0) -> list[str]:
     return commands
 
 
+def _stat_fields(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat that follow the name: state, parent, ..."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
 def _start_time(pid: int) -> str:
     """Return what tells a process from a later one of the same id; "" if it is gone or a zombie."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = _stat_fields(pid)
     except OSError:
         return ""
     return "" if fields[0] == "Z" else fields[19]

@@ -70,8 +70,8 @@ def _measured(name: str, lab: Lab) -> dict[str, Any]:
         result = BENCHMARKS[name](lab)
     except Exception as error:  # noqa: BLE001  one that fails must not cost the others
         traceback.print_exc()
-        return {"load": meter.read(), "error": f"{type(error).__name__}: {error}"}
-    document = result.document(meter.read())
+        return {"load": meter.stop(), "error": f"{type(error).__name__}: {error}"}
+    document = result.document(meter.stop())
     _say(f"{name}: {document['load']['seconds']:.0f} s")
     return document
 

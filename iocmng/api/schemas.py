@@ -137,7 +137,7 @@ class PluginObject(Answer):
     """null while the IOC is down."""
     records: list[RecordObject]
     restarts: int
-    """How often the process was started again after it had ended by itself."""
+    """How often it was restarted since it was added."""
     generation: int
     """1 for the add, one more for each restart that was asked for."""
 

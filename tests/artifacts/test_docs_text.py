@@ -1,4 +1,4 @@
-"""What holds for the documentation as a whole: links lead somewhere, nothing is told twice, no machine shows through."""
+"""What holds for all of the documentation: links lead somewhere, nothing is told twice, no machine shows through."""
 
 from __future__ import annotations
 

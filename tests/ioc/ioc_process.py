@@ -122,7 +122,7 @@ class Ioc:
 
     def wait_value(self, name: str, value: str, *options: str) -> None:
         """Return when caget prints this value."""
-        wait_for(lambda: self.get(name, *options) == value, f"{self.pv(name)} is {value}")
+        wait_for(lambda: self.get(name, *options) == value, f"{self.pv(name)} is {value}", every=0.01)
 
     def writes(self, directory: Path) -> list[tuple[str, object]]:
         """Return the calls of the puppet's on_write(), COMMAND left out."""
