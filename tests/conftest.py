@@ -1,10 +1,26 @@
 """Fixtures of all tests."""
 
 import os
+import subprocess
 
-from support import LOOPBACK
+import pytest
+from support import LOOPBACK, TOOLS
 
 os.environ.update(LOOPBACK)
 # What a test says of settings must not depend on who runs it.
 for _name in [name for name in os.environ if name.startswith("IOCMNG_")]:
     del os.environ[_name]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ca_repeater():
+    """Run caRepeater for all tests.
+
+    Else the first CA client starts one that outlives it and holds its output open, for which a test that reads that
+    output would wait. Where the machine has one already, ours ends at once.
+    """
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([TOOLS / "caRepeater"], **quiet)
+    yield
+    process.kill()
+    process.wait()

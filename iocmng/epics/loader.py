@@ -9,9 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-CALLBACK_QUEUE_SIZE = 20_000
-"""Entries. EPICS Base's default of 2000 loses values silently when a plugin sets many PVs at once."""
-
 ACCESS_FILE = Path(__file__).with_name("access.acf")
 """Access security: clients read outputs and nothing more. cainfo shows it, and screens can grey such fields out."""
 
@@ -30,7 +27,6 @@ def load_epics() -> Any:
     from setuptools_dso.runtime import find_dso
     from softioc import alarm, builder, device, imports, softioc
 
-    imports.callbackSetQueueSize(CALLBACK_QUEUE_SIZE)
     # The PV Access server: what softioc.iocInit does, done apart, because iocBuild and iocRun are called apart.
     softioc.dbLoadDatabase("pvxsIoc.dbd", pvxslibs.path.dbd_path, None)
     ctypes.CDLL(find_dso("pvxslibs.lib.pvxsIoc"), ctypes.RTLD_GLOBAL)

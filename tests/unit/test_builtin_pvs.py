@@ -62,7 +62,7 @@ def test_a_task_is_enabled_and_asked_for_nothing_at_first():
         "CLEAR": False,
         "RESET": False,
     }
-    assert not any(pvs[name].pv.autosave for name in WRITABLE)
+    assert all(pvs[name].pv.autosave is False for name in WRITABLE)
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -295,6 +295,27 @@ def test_a_bomb_is_refused_quickly(name):
     assert len(str(failures)) < 5000
 
 
+@pytest.mark.parametrize(
+    ("text", "message", "line"),
+    [
+        (
+            "parameters:\n" + "".join(f"  a{n}: 1\n" for n in range(15_000)),
+            "the file has more than 20000 values",
+            10_000,
+        ),
+        ("a:\n" + "".join(f"{' ' * depth}a:\n" for depth in range(1, 200)), "nested more than 100 levels deep", 100),
+        (LAUGHS, "the file expands to more than 20000 values", 1),
+        ("# nothing\n" * 30_000, "the file has more than 262144 characters; keep data in a file of its own", 1),
+    ],
+    ids=["values", "levels", "aliases", "characters"],
+)
+def test_each_limit_says_what_is_too_much(text, message, line):
+    """The limit and, where there is one, the line at which it was reached."""
+    failure = the_failure(text)
+    assert message in failure.message
+    assert abs(failure.line - line) <= 2
+
+
 def test_what_is_large_but_honest_is_taken():
     """A thousand PVs and deep parameters are no bomb."""
     pvs = {f"P{number}": {"type": "float", "unit": "mm", "prec": 2} for number in range(1000)}

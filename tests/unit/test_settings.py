@@ -112,8 +112,9 @@ def test_flags_win_over_the_environment_and_that_over_the_file(monkeypatch, conf
     file = config(port=1, prefix="FILE", log_level="debug", pva=False)
     monkeypatch.setenv("IOCMNG_PREFIX", "ENV")
     monkeypatch.setenv("IOCMNG_LOG_LEVEL", "error")
-    settings = load_settings(file, log_level="warning")
-    assert (settings.log_level, settings.prefix, settings.port, settings.pva) == ("warning", "ENV", 1, False)
+    settings = load_settings(file, log_level="warning", pva=True)
+    assert (settings.log_level, settings.prefix, settings.port, settings.pva) == ("warning", "ENV", 1, True)
+    assert load_settings(file).pva is False
 
 
 def test_the_file_is_named_by_the_environment_or_by_a_flag(monkeypatch, config, tmp_path):

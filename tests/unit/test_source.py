@@ -112,6 +112,13 @@ def test_hostile_urls_are_refused_as_a_failed_clone(url):
     assert "git_url" in failure.message
 
 
+@pytest.mark.parametrize("url", ["ext::sh", "fd::17/foo", "https::https://example.org/a", "git@host::a"])
+def test_a_transport_helper_is_called_what_it_is(url):
+    """ext:: runs a command; the message names the helper."""
+    with pytest.raises(PluginRejected, match=f"transport helper '{url.partition('::')[0]}'"):
+        check_git_url(url)
+
+
 @pytest.mark.parametrize("url", [url for url in HOSTILE_URLS if "hunter2" in url])
 def test_a_credential_in_a_url_is_not_repeated(url):
     """The answer says where credentials belong and does not show the one that was sent."""

@@ -168,7 +168,7 @@ def test_pause_stands_still_and_resume_starts_a_new_grid():
 
 
 def test_stop_runs_cleanup_once_and_start_initializes_again():
-    """stop gives END and runs cleanup() once; start afterwards is a new life."""
+    """Stop gives END and runs cleanup() once; start afterwards is a new life."""
     runner, task, board, _, clock = make()
     runner.start()
     turn(runner, clock, 100)
