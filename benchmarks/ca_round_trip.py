@@ -32,7 +32,7 @@ def main() -> None:
         seen[float(value)] = time.monotonic()
         arrived.Signal()
 
-    connect([put_pv, seen_pv], timeout=10)
+    connect([put_pv, seen_pv], timeout=30)
     camonitor(seen_pv, note)
     trips: list[float] = []
     for number in range(count + WARM_UP):

@@ -26,7 +26,8 @@ from iocmng.cli import main as command_line
 from iocmng.core.builtin_pvs import Kind, Mode, builtin_pvs
 from iocmng.core.functions import register
 from iocmng.core.manifest import json_schema
-from iocmng.core.pvs import BoolPv, DeclaredPv, Direction, EnumPv, IntPv
+from iocmng.core.pv_fields import Direction
+from iocmng.core.pvs import BoolPv, DeclaredPv, EnumPv, IntPv
 from iocmng.core.spec import PluginRequest
 from iocmng.epics.records import record_type
 from iocmng.settings import Settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from iocmng.core.ports import Clock
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+_log = logging.getLogger(__name__)
 
 
 class Ticking(Protocol):
@@ -71,4 +74,12 @@ class AuthorThread:
             # Looked at after each call too, so that a flood of calls does not starve the cycle.
             runner = self._runner
             if runner is not None and runner.wake_at is not None and runner.wake_at <= self._clock.monotonic():
-                runner.tick()
+                self._tick(runner)
+
+    @staticmethod
+    def _tick(runner: Ticking) -> None:
+        """Call tick(); what it raises is a mistake of ours, and must not end the thread of a plugin that runs."""
+        try:
+            runner.tick()
+        except Exception:  # noqa: BLE001  boundary: a loop's step
+            _log.exception("an error of iocmng itself in the cycle of a plugin")

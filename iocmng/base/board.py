@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from iocmng.core.ports import PvServer
-from iocmng.core.pvs import PvValue
+from iocmng.core.pv_fields import PvValue
 from iocmng.core.spec import Report
 
 LOG_LINES = 1000

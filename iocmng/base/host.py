@@ -18,7 +18,7 @@ from iocmng.base.plugin import PluginBase, Runtime
 from iocmng.base.task import TaskBase
 from iocmng.base.task_runner import TaskRunner
 from iocmng.core.ports import Clock, PvServer
-from iocmng.core.pvs import PvValue
+from iocmng.core.pv_fields import PvValue
 from iocmng.core.spec import RecordInfo, Report
 from iocmng.errors import WrongKind
 

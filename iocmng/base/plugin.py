@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from iocmng.base.board import StatusBoard
 from iocmng.core.builtin_pvs import Kind, Mode
 from iocmng.core.ports import PvServer
-from iocmng.core.pvs import PvValue, Severity
+from iocmng.core.pv_fields import PvValue, Severity
 from iocmng.errors import AuthorError, UnknownPv
 
 

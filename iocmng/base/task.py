@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from iocmng.base.plugin import PluginBase, Runtime
 from iocmng.core.builtin_pvs import Kind
-from iocmng.core.pvs import PvValue
+from iocmng.core.pv_fields import PvValue
 
 
 class TaskBase(PluginBase):

@@ -10,14 +10,14 @@ from iocmng.base.task import TaskBase
 from iocmng.core.backoff import Backoff
 from iocmng.core.builtin_pvs import Mode, TaskState
 from iocmng.core.ports import Clock
-from iocmng.core.pvs import PvValue
+from iocmng.core.pv_fields import PvValue
 from iocmng.errors import PermanentError, TemporaryError
 
 SHOW_END_FOR = 2.0
 """Seconds that a triggered task shows END or ERROR before it waits in INIT again."""
 
-AUTHOR_ERRORS = (Exception, SystemExit)
-"""What author's code may raise without ending its process."""
+AUTHOR_ERRORS = BaseException
+"""What author's code may raise without ending its thread: everything, sys.exit() and asyncio's cancellation too."""
 
 
 class TaskRunner:
@@ -112,7 +112,9 @@ class TaskRunner:
         self.wake_at = self._clock.monotonic() + SHOW_END_FOR
 
     def write(self, pv_name: str, value: PvValue) -> None:
-        """Tell the task of an operator's put; in reactive mode a cycle follows."""
+        """Tell the task of an operator's put, between initialize() and cleanup(); in reactive mode a cycle follows."""
+        if not self._initialized:
+            return
         try:
             self._task.on_write(pv_name, value)
         except AUTHOR_ERRORS as error:
@@ -127,16 +129,19 @@ class TaskRunner:
 
     def tick(self) -> None:
         """Do what is due: a cycle, or back to INIT after a triggered run."""
-        if not self._task.running:  # asked to stop, or ended by its own code; stop() follows
-            self.wake_at = None
+        if not self._task.running:  # asked to stop, or ended by its own code
+            self.stop()
             return
         if self._mode is Mode.TRIGGERED:
             self.wake_at = None
             self._wait_for_work()
             return
-        delay = self._cycle()
-        if self._cycling:
-            self._schedule(delay)
+        delay = 0.0
+        try:
+            delay = self._cycle()
+        finally:
+            if self._cycling:
+                self._schedule(delay)
 
     @property
     def _cycling(self) -> bool:
@@ -210,7 +215,10 @@ class TaskRunner:
 
 def describe(error: BaseException) -> str:
     """Return the text of an author's exception as operators should read it."""
-    text = str(error)
+    try:
+        text = str(error)
+    except AUTHOR_ERRORS:  # the author's own __str__
+        text = "its text cannot be shown"
     if isinstance(error, SystemExit):
         return f"the code called exit({text})"
     return text if text and isinstance(error, TemporaryError | PermanentError) else f"{type(error).__name__}: {text}"

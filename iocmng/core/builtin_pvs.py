@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from iocmng.core.pvs import BoolPv, DeclaredPv, Direction, EnumPv, IntPv, Severity, StringPv
+from iocmng.core.pv_fields import Direction, Severity
+from iocmng.core.pvs import BoolPv, DeclaredPv, EnumPv, IntPv, StringPv
 
 
 class Kind(StrEnum):

@@ -11,7 +11,8 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from iocmng.core.builtin_pvs import Kind, Mode, builtin_pvs, reserved_names
 from iocmng.core.json_values import deep_merge, json_problem
 from iocmng.core.names import MAX_RECORD_NAME_LENGTH, PV_SEGMENT_PATTERN, record_name
-from iocmng.core.pvs import DeclaredPv, Direction, Pv, StrictModel
+from iocmng.core.pv_fields import Direction, StrictModel
+from iocmng.core.pvs import DeclaredPv, Pv
 from iocmng.errors import CheckFailure, PluginRejected
 
 CONFIG_FILE_NAMES = ("config.yaml", "config.yml", "config.json")

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from iocmng.core.manifest import Manifest, Parameters, PvSections, place_of, plain
-from iocmng.core.pvs import PV_TYPES, Alarms, BoolPv, EnumPv, FloatPv, IntPv, StringPv
+from iocmng.core.pv_fields import Alarms
+from iocmng.core.pvs import PV_TYPES, BoolPv, EnumPv, FloatPv, IntPv, StringPv
 from iocmng.core.yaml_text import load_yaml, rejected
 from iocmng.errors import CheckFailure, PluginRejected
 

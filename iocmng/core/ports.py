@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.manifest import Manifest
-from iocmng.core.pvs import DeclaredPv, PvValue, Severity
+from iocmng.core.pv_fields import PvValue, Severity
+from iocmng.core.pvs import DeclaredPv
 from iocmng.core.source import Source
 from iocmng.core.spec import Endpoint, PluginFacts, PluginRequest, PluginSpec, RecordInfo, Report
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from iocmng.core.names import record_name
-from iocmng.core.pvs import DeclaredPv, Direction, PvValue, Severity
+from iocmng.core.pv_fields import Direction, PvValue, Severity
+from iocmng.core.pvs import DeclaredPv
 from iocmng.core.spec import RecordInfo
 from iocmng.epics.loader import load_epics, server_ports
 from iocmng.epics.records import make_record, record_type

@@ -5,17 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from iocmng.core.pvs import (
-    Alarms,
-    BoolPv,
-    DeclaredPv,
-    Direction,
-    EnumPv,
-    FloatPv,
-    IntPv,
-    PvValue,
-    StringPv,
-)
+from iocmng.core.pv_fields import Alarms, Direction, PvValue
+from iocmng.core.pvs import BoolPv, DeclaredPv, EnumPv, FloatPv, IntPv, StringPv
 
 _STATE_PREFIXES = ("ZR", "ON", "TW", "TH", "FR", "FV", "SX", "SV", "EI", "NI", "TE", "EL", "TV", "TT", "FT", "FF")
 

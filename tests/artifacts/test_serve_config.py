@@ -51,9 +51,11 @@ def head(tmp_path):
     dashboard = free_port()
     with tempfile.TemporaryDirectory(prefix="ray-") as short:  # a socket's path must be short
         process = subprocess.Popen(
-            [BIN / "ray", "start", "--head", "--block", f"--port={free_port()}", f"--temp-dir={short}"]
-            + ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", "--num-cpus=2"]
-            + [f"--ray-client-server-port={free_port()}", "--object-store-memory=134217728"],
+            [
+                *(BIN / "ray", "start", "--head", "--block", f"--port={free_port()}", f"--temp-dir={short}"),
+                *("--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", "--num-cpus=2"),
+                *(f"--ray-client-server-port={free_port()}", "--object-store-memory=134217728"),
+            ],
             env=environment(tmp_path),
             stdout=(tmp_path / "head.log").open("wb"),
             stderr=subprocess.STDOUT,

@@ -4,7 +4,8 @@ import threading
 import time
 
 import pytest
-from support import MINIMAL_TASK, SEED_TASK, caget, is_gone, wait_for
+from p4p.client.thread import Context
+from support import LOOPBACK, MINIMAL_TASK, SEED_TASK, caget, is_gone, wait_for
 
 SLOW_BACKEND = """\
 import os, pathlib, time, zipfile
@@ -99,6 +100,8 @@ def test_thirty_plugins_and_a_server_that_answers(server):
     assert server.add("sleeps", {"j.py": SLEEPING_JOB, "config.yaml": "parameters: {seconds: 5}"}).status_code == 201
     for number in range(28):
         wait_for(lambda number=number: caget(f"TST:P{number}:READING") == "42", f"p{number} is live")
+    with Context("pva", conf=LOOPBACK, useenv=False) as pva:
+        assert [float(value) for value in pva.get([f"TST:P{number}:READING" for number in range(28)])] == [42.0] * 28
     assert len({server.get(f"p{number}")["pid"] for number in range(28)}) == 28
 
     slow = {

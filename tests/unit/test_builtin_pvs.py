@@ -4,7 +4,7 @@ import pytest
 
 from iocmng.core.builtin_pvs import Kind, Mode, builtin_pvs, reserved_names
 from iocmng.core.names import is_pv_segment
-from iocmng.core.pvs import Direction, Severity
+from iocmng.core.pv_fields import Direction, Severity
 
 TASK = {"ENABLE", "STATUS", "MESSAGE", "VERSION", "CLEAR", "RESET", "HEARTBEAT", "UPTIME"}
 WRITABLE = {"ENABLE", "RUN", "CLEAR", "RESET"}

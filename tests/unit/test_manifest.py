@@ -12,7 +12,8 @@ from properties import given, st
 from iocmng.core.builtin_pvs import Kind, Mode, reserved_names
 from iocmng.core.manifest import Manifest, PvSections, check_record_names, json_schema
 from iocmng.core.manifest_text import parse_manifest
-from iocmng.core.pvs import Alarms, BoolPv, DeclaredPv, Direction, EnumPv, FloatPv, IntPv, Severity, StringPv
+from iocmng.core.pv_fields import Alarms, Direction, Severity
+from iocmng.core.pvs import BoolPv, DeclaredPv, EnumPv, FloatPv, IntPv, StringPv
 from iocmng.errors import PluginRejected
 
 MODELS = {"float": FloatPv, "int": IntPv, "bool": BoolPv, "string": StringPv, "enum": EnumPv}

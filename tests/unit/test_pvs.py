@@ -11,21 +11,8 @@ import pytest
 from properties import given, st
 from pydantic import TypeAdapter, ValidationError
 
-from iocmng.core.pvs import (
-    INT32_MAX,
-    INT32_MIN,
-    PV_TYPES,
-    Alarms,
-    BoolPv,
-    EnumPv,
-    FloatPv,
-    IntAlarms,
-    IntPv,
-    Pv,
-    Severity,
-    StringPv,
-    cut,
-)
+from iocmng.core.pv_fields import INT32_MAX, INT32_MIN, Alarms, IntAlarms, Severity, cut
+from iocmng.core.pvs import PV_TYPES, BoolPv, EnumPv, FloatPv, IntPv, Pv, StringPv
 from iocmng.errors import PvValueError
 
 FLOAT, INT, BOOL, STRING = FloatPv(type="float"), IntPv(type="int"), BoolPv(type="bool"), StringPv(type="string")

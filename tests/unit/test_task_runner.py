@@ -1,5 +1,7 @@
 """The life of a task, on a clock that the test turns."""
 
+import asyncio
+
 import pytest
 from base_fakes import bound
 
@@ -295,3 +297,60 @@ def test_reactive_mode_runs_a_cycle_for_each_write_beside_its_grid():
     assert task.calls[-2:] == [("SETPOINT", 1.0), "execute"]
     assert pvs.values["CYCLE_COUNT"] == 2
     assert runner.wake_at == 110
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()])
+def test_nothing_that_a_cycle_raises_ends_the_task(error):
+    """Exceptions that are no Exception are failed cycles too."""
+    runner, task, board, _, clock = make()
+
+    def work():
+        raise error
+
+    task.work = work
+    runner.start()
+    turn(runner, clock, 100)
+    assert (board.state, task.running) == ("ERROR", True)
+    assert runner.wake_at == 101
+
+
+def test_an_exception_without_a_text_is_told_all_the_same():
+    """An author's __str__ that raises does not hide the failure."""
+
+    class Mute(Exception):
+        def __str__(self):
+            raise ValueError("no words")
+
+    runner, task, board, _, clock = make()
+
+    def work():
+        raise Mute
+
+    task.work = work
+    runner.start()
+    turn(runner, clock, 100)
+    assert board.message == "Mute: its text cannot be shown"
+
+
+def test_a_task_that_ends_itself_is_stopped():
+    """self.running = False in execute(): cleanup() runs, STATUS is END, REST says stopped."""
+    runner, task, board, _, clock = make()
+
+    def work():
+        task.running = False
+
+    task.work = work
+    runner.start()
+    turn(runner, clock, 105)
+    assert task.calls == ["initialize", "execute", "cleanup"]
+    assert (board.state, board.report().status) == ("END", "stopped")
+
+
+def test_on_write_is_called_only_while_the_task_runs():
+    """Before initialize() and after cleanup() a put changes the record and nothing more."""
+    runner, task, _, _, _ = make()
+    runner.write("SETPOINT", 1.0)
+    runner.start()
+    runner.stop()
+    runner.write("SETPOINT", 2.0)
+    assert [call for call in task.calls if isinstance(call, tuple)] == []
