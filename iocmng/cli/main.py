@@ -54,9 +54,9 @@ def run(
     log_level: LogLevelOption = None,
 ) -> None:
     """Run one plugin in this process, without Ray and without REST."""
-    from iocmng.cli.run import run_plugin
+    from iocmng.cli.run import RunOptions, run_plugin
 
-    run_plugin(directory, prefix=prefix, name=name, config=config, pvout=pvout, log_level=log_level)
+    run_plugin(RunOptions(directory, prefix=prefix, name=name, config=config, pvout=pvout, log_level=log_level))
 
 
 @app.command()
@@ -82,17 +82,20 @@ def run_alias(
     pvout: PvoutOption = None,
 ) -> None:
     """Run one plugin in this process; the older spelling of `iocmng run`."""
-    from iocmng.cli.run import module_directory, run_plugin
+    from iocmng.cli.run import RunOptions, module_directory, run_plugin
 
     run_plugin(
-        module_directory(module, config),
-        prefix=prefix,
-        name=name,
-        config=config,
-        pvout=pvout,
-        log_level=log_level,
-        class_name=class_name,
-        pva=pva,
+        RunOptions(
+            module_directory(module, config),
+            prefix=prefix,
+            name=name,
+            config=config,
+            pvout=pvout,
+            log_level=log_level,
+            module=module,
+            class_name=class_name,
+            pva=pva,
+        )
     )
 
 

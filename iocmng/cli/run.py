@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,7 +29,7 @@ from iocmng.epics.ioc import SoftIoc
 from iocmng.errors import InvalidRequest, IocmngError, PluginRejected
 from iocmng.loading.checks import check_syntax, read_manifest
 from iocmng.loading.importer import load_class
-from iocmng.settings import Settings, load_settings
+from iocmng.settings import load_settings
 
 
 class _Stopped(Exception):
@@ -86,17 +87,33 @@ def module_directory(module: str | None, config: Path | None) -> Path:
     return config.absolute().parent
 
 
-def run_plugin(
-    directory: Path,
-    *,
-    prefix: str | None,
-    name: str | None = None,
-    config: Path | None = None,
-    pvout: Path | None = None,
-    log_level: str | None = None,
-    class_name: str | None = None,
-    pva: str | None = None,
-) -> NoReturn:
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line says.
+
+    Attributes:
+        directory: Directory of the plugin.
+        prefix: What stands before each PV's name; None takes the site's.
+        name: Name of the plugin; None takes the directory's.
+        config: config.yaml elsewhere than in the directory.
+        pvout: File into which the names of all PVs are written.
+        module: The only module to look for the class in.
+        class_name: Name of the class, where there are several.
+        pva: Protocol of pv_client, true or false; None leaves it to the settings.
+    """
+
+    directory: Path
+    prefix: str | None = None
+    name: str | None = None
+    config: Path | None = None
+    pvout: Path | None = None
+    log_level: str | None = None
+    module: str | None = None
+    class_name: str | None = None
+    pva: str | None = None
+
+
+def run_plugin(options: RunOptions) -> NoReturn:
     """Run the plugin until SIGTERM or SIGINT, then its cleanup().
 
     Raises:
@@ -104,20 +121,19 @@ def run_plugin(
         PluginRejected: If the plugin fails a check.
     """
     signals = _Signals()
-    settings = load_settings(log_level=log_level, pva=pva)
+    settings = load_settings(log_level=options.log_level, pva=options.pva)
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
-    if not directory.is_dir():
-        raise InvalidRequest(f"there is no directory {directory}")
-    manifest = _manifest(directory, config, class_name)
-    identity_name = check_plugin_name(name or directory.resolve().name)
+    if not options.directory.is_dir():
+        raise InvalidRequest(f"there is no directory {options.directory}")
+    prefix = options.prefix
     pv_prefix = check_prefix(prefix) if prefix is not None else site_prefix(settings.prefix, settings.beamline())
     pv_client.install(EpicsPvClient(settings.pva))
     host = PluginHost(SoftIoc(), time)
     try:
-        records = _build(host, signals, directory, manifest, identity_name, pv_prefix, settings)
+        records = _build(host, signals, options, pv_prefix, settings.log_level)
         ca_port, pva_port = host.serve()
-        if pvout is not None:
-            _write_names(pvout, records)
+        if options.pvout is not None:
+            _write_names(options.pvout, records)
         _say(f"{pv_prefix}: {len(records)} PVs on {socket.gethostname()}, CA port {ca_port}, PVA port {pva_port}")
         _author(signals, host.set_running(True), "initialize")
         signals.wait()
@@ -130,9 +146,9 @@ def run_plugin(
     _end(host, settings.stop_timeout)
 
 
-def _manifest(directory: Path, config: Path | None, class_name: str | None) -> Manifest:
-    manifest = read_manifest(directory) if config is None else _read(config)
-    return manifest.model_copy(update={"class_name": class_name}) if class_name else manifest
+def _manifest(options: RunOptions) -> Manifest:
+    manifest = read_manifest(options.directory) if options.config is None else _read(options.config)
+    return manifest.model_copy(update={"class_name": options.class_name}) if options.class_name else manifest
 
 
 def _read(config: Path) -> Manifest:
@@ -143,22 +159,19 @@ def _read(config: Path) -> Manifest:
 
 
 def _build(
-    host: PluginHost,
-    signals: _Signals,
-    directory: Path,
-    manifest: Manifest,
-    name: str,
-    pv_prefix: str,
-    settings: Settings,
+    host: PluginHost, signals: _Signals, options: RunOptions, pv_prefix: str, log_level: str
 ) -> tuple[RecordInfo, ...]:
-    loading: Future[type[PluginBase]] = host.thread.submit(load_class, str(directory.resolve()), None, manifest)
+    directory, manifest = options.directory.resolve(), _manifest(options)
+    name = check_plugin_name(options.name or directory.name)
+    module = options.module.rpartition(".")[2] if options.module else None
+    loading: Future[type[PluginBase]] = host.thread.submit(load_class, str(directory), None, manifest, module)
     try:
         cls = _author(signals, loading, "import")
     except PluginRejected:
         check_syntax(directory)  # the search for the class passes over a file that Python cannot read
         raise
     identity = identify(name, pv_prefix, cls.kind, manifest, {}, commit=None)
-    return _author(signals, host.build(cls, identity, settings.log_level), "constructor")
+    return _author(signals, host.build(cls, identity, log_level), "constructor")
 
 
 def _write_names(file: Path, records: tuple[RecordInfo, ...]) -> None:

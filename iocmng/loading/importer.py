@@ -26,7 +26,9 @@ PREFIX = "iocmng_plugin_"
 MAX_MESSAGE = 600
 
 
-def load_class(bundle_directory: str, packages: str | None, manifest: Manifest) -> type[PluginBase]:
+def load_class(
+    bundle_directory: str, packages: str | None, manifest: Manifest, module: str | None = None
+) -> type[PluginBase]:
     """Import the plugin's modules and return its class.
 
     The bundle and its packages stay at the front of sys.path, so this process serves this plugin only.
@@ -35,6 +37,7 @@ def load_class(bundle_directory: str, packages: str | None, manifest: Manifest) 
         bundle_directory: Where the plugin's files lie.
         packages: Where its requirements are installed.
         manifest: Its config.yaml, which may name the class and its kind.
+        module: Name of the only module to look for the class in; None looks in all.
 
     Raises:
         PluginRejected: Step import, inheritance, config or abstract methods.
@@ -42,7 +45,8 @@ def load_class(bundle_directory: str, packages: str | None, manifest: Manifest) 
     directory = Path(bundle_directory).resolve()
     sys.path[:0] = [str(directory), *([packages] if packages else [])]
     importlib.invalidate_caches()
-    modules = [_import_file(path, directory) for path in find_candidates(directory)]
+    candidates = [path for path in find_candidates(directory) if module in (None, path.stem)]
+    modules = [_import_file(path, directory) for path in candidates]
     chosen = _choose(_plugin_classes(modules, directory), manifest, directory)
     _check_kind(chosen, manifest, directory)
     _check_complete(chosen, directory)

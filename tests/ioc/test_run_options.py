@@ -87,3 +87,13 @@ def test_the_process_is_small_and_has_no_ray(puppet: Ioc):
     assert "pvxs" in maps
     assert puppet.status_field("VmHWM") < 256 * 1024
     assert puppet.status_field("VmLck") == 0
+
+
+def test_alias_looks_only_into_the_module_that_it_is_given(start, tmp_path):
+    """A directory may hold several plugins: -m names the one to run."""
+    other = SECOND_CLASS.replace("class Whisperer", "class Stranger")
+    files = {"speaker.py": PLUGIN, "other.py": other, "neighbour.py": NEIGHBOUR, "config.yaml": CONFIG}
+    write_files(tmp_path, files)
+    ioc = start(None, "-m", "speaker", command=RUN_ALIAS, cwd=tmp_path).wait_until_serving()
+    ioc.wait_value("MESSAGE", "hello Speaker")
+    assert ioc.stop() == 0
