@@ -162,7 +162,7 @@ def test_a_signal_during_a_job(start, tmp_path):
 
 
 def test_a_task_that_ends_itself(start, tmp_path):
-    """`self.running = False` in execute() ends the cycles; the PVs stay, and cleanup() waits for the signal."""
+    """`self.running = False` in execute() ends the cycles: cleanup() runs once, STATUS is END, and the PVs stay."""
     directory = write_files(
         tmp_path / "self_ending", {"self_ending.py": SELF_ENDING, "config.yaml": "parameters: {interval: 0.05}\n"}
     )
@@ -171,6 +171,6 @@ def test_a_task_that_ends_itself(start, tmp_path):
     beat = int(ioc.get("HEARTBEAT"))
     wait_for(lambda: int(ioc.get("HEARTBEAT")) > beat, "a heartbeat")
     assert ioc.get("CYCLE_COUNT") == "3"
-    assert "cleaned" not in ioc.output()
+    assert ioc.get("STATUS") == "END"
     assert ioc.stop() == 0
-    assert "cleaned" in ioc.output()
+    assert ioc.output().count("cleaned") == 1
