@@ -122,5 +122,5 @@ def test_serve_run_and_the_address_that_serve_listens_on(tmp_path):
         assert answer.status_code == 403
         assert "IOCMNG_TOKEN" in answer.json()["detail"]
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # SIGINT would be ignored where the tests run in the background
         process.wait(60)
