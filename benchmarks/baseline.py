@@ -31,6 +31,8 @@ def run(lab: Lab) -> Result:
     result.add(f"one of {count} plain actors with softioc, median (PSS)", plain["median_mib"], "MiB")
     result.add("ratio of the medians", plugins["median_mib"] / plain["median_mib"], "", "<= 1.15")
     result.add("ratio of the sums", plugins["plugins_mib"] / plain["actors_mib"], "", "<= 1.15")
+    each = plain["cpu_by_role_percent"].get("plain actor", 0.0) / count
+    result.add("idle CPU of one plain actor, doing nothing at all", each, "% of core")
     result.add(f"start of {count} plain actors, all at once", plain["seconds"], "s")
     result.details = {"plugins": plugins, "plain": plain}
     return result

