@@ -57,7 +57,8 @@ def table(document: Mapping[str, Any], before: Mapping[str, Any] | None = None) 
     yield (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Python {machine['python']}, "
         f"Ray {machine['versions']['ray']}, softioc {machine['versions']['softioc']}, "
-        f"iocmng {machine['iocmng']}, load {machine['load_average_at_start'][0]:.2f}, fixed loop {machine['calibration_ms']} ms"
+        f"iocmng {machine['iocmng']}, load {machine['load_average_at_start'][0]:.2f}, "
+        f"fixed loop {machine['calibration_ms']} ms"
     )
     earlier = _figures(before) if before else {}
     for name, benchmark in document["benchmarks"].items():
