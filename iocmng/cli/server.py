@@ -49,7 +49,10 @@ def run_server(settings: Settings) -> None:
     _check_port(settings)
     if settings.plugins_config is not None and not settings.plugins_config.is_file():
         raise InvalidRequest(f"there is no plugins file {settings.plugins_config}")
-    settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise InvalidRequest(f"cannot make {settings.state}: {error.strerror}; see IOCMNG_PLUGINS_DIR") from error
     ended = threading.Event()
     haproxy = HaProxy() if settings.serve_proxy == "haproxy" and settings.ray_address is None else None
     _start_ray(settings, haproxy.environment() if haproxy else {})

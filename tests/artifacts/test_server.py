@@ -41,6 +41,7 @@ def test_a_port_that_is_taken_is_told_at_once(tmp_path):
     [
         ({"IOCMNG_PORT": "many"}, "port"),
         ({"IOCMNG_PREFIX": "A B"}, "prefix"),
+        ({"IOCMNG_PLUGINS_DIR": "/proc/no/such/place", "IOCMNG_PORT": str(free_port())}, "IOCMNG_PLUGINS_DIR"),
         ({"IOCMNG_CONFIG": "/no/such/file.yaml"}, "/no/such/file.yaml"),
         ({"IOCMNG_PLUGINS_CONFIG": "/no/such/plugins.yaml", "IOCMNG_PORT": str(free_port())}, "/no/such/plugins.yaml"),
     ],
