@@ -58,7 +58,7 @@ class Controller:
         (self._loop.keep_rejected.discard if wait else self._loop.keep_rejected.add)(name)
         if not wait:
             self._loop.kick()
-            return self._registry.version
+            return self._registry.announced
         return await self._settled(name)
 
     async def remove(self, name: str, kind: Kind | None) -> int:
@@ -69,7 +69,7 @@ class Controller:
         if name in self._registry.observed:
             await self._settled(name)
         self._registry.forget(name)
-        return self._registry.version
+        return self._registry.announced
 
     async def restart(self, name: str, kind: Kind | None) -> int:
         """Fetch a plugin again and replace it; if the new version fails, the old one runs.
@@ -113,7 +113,7 @@ class Controller:
             raise WrongKind(f"{name} is a task: only jobs are run this way; a triggered task runs by its RUN PV")
         result, report = await self._operations.handle(name).run_job(parameters)
         self._registry.report(name, report, urgent=True)
-        return result, self._registry.version
+        return result, self._registry.announced
 
     async def logs(self, name: str, tail: int) -> list[str]:
         """Return a plugin's newest log lines, oldest first."""
@@ -149,9 +149,9 @@ class Controller:
         try:
             await self._loop.settled(name)
         except IocmngError as error:
-            error.snapshot_version = self._registry.version
+            error.snapshot_version = self._registry.announced
             raise
-        return self._registry.version
+        return self._registry.announced
 
     def _is_free(self, name: str) -> bool:
         """Tell whether a plugin may be added under this name: none is desired, or the one there was rejected."""

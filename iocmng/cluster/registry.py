@@ -29,7 +29,11 @@ LOG_LINES = 2000
 
 
 class Registry:
-    """Desired and observed state by plugin name. Every change raises the version and wakes those who watch."""
+    """Desired and observed state by plugin name.
+
+    Every change raises the version. `announced` is the version of the last change that woke those who watch: who waits
+    for a change of his own waits for that one, and not for a counter that another plugin has reported since.
+    """
 
     def __init__(self) -> None:
         self.desired: dict[str, PluginSpec] = {}
@@ -42,7 +46,7 @@ class Registry:
         self._changed_at: dict[str, int] = {}
         self._record_owner: dict[str, str] = {}
         self._news = asyncio.Event()
-        self._announced = 0
+        self.announced = self.version
 
     def desire(self, spec: PluginSpec) -> None:
         """Set what is desired under the spec's name."""
@@ -126,7 +130,7 @@ class Registry:
 
     async def _wait_for_news(self, after: int) -> None:
         end = time.monotonic() + WATCH_TIMEOUT
-        while self._announced <= after and time.monotonic() < end:
+        while self.announced <= after and time.monotonic() < end:
             try:
                 async with asyncio.timeout(COUNTERS_PAUSE):
                     await self._news.wait()
@@ -147,7 +151,7 @@ class Registry:
         if name is not None:
             self._changed_at[name] = self.version
         if urgent:
-            self._announced = self.version
+            self.announced = self.version
             news, self._news = self._news, asyncio.Event()
             news.set()
 

@@ -170,7 +170,7 @@ async def test_add_waits_until_the_plugin_is_up():
         version = await controller.add(request(pat="secret"), None, wait=True)
         shown = await view(controller)
         assert (shown["status"], shown["generation"]) == ("running", 1)
-        assert controller._registry.version == version
+        assert controller._registry.announced == version
         assert launcher.calls[0] == ("fetch", "secret")
         assert "secret" not in repr(shown)
 
@@ -195,7 +195,7 @@ async def test_an_error_carries_the_version_that_shows_its_end():
         launcher.fail["prepare"] = [REJECTED]
         with pytest.raises(IocmngError) as caught:
             await controller.add(request(), None, wait=True)
-        assert caught.value.snapshot_version == controller._registry.version
+        assert caught.value.snapshot_version == controller._registry.announced
 
 
 async def test_without_wait_a_rejected_plugin_stays_listed():
@@ -455,5 +455,17 @@ async def test_a_run_is_shown_at_once_though_nothing_but_counters_changed():
         watching = asyncio.create_task(controller.watch(seen.epoch, seen.version))
         await asyncio.sleep(0)
         _, version = await controller.run_job("p", {})
-        assert controller._registry._announced == version
+        assert controller._registry.announced == version
         assert (await watching).version >= version
+
+
+async def test_a_change_does_not_wait_for_the_counters_of_another_plugin():
+    """The version of a change is that of the change, though a neighbour has reported a counter since."""
+    async with running() as (controller, launcher):
+        await controller.add(request("busy"), None, wait=True)
+        registry = controller._registry
+        announced = registry.announced
+        registry.report("busy", launcher.handles[0].report())
+        assert registry.version > announced
+        assert registry.announced == announced
+        assert await controller.add(request("late"), None, wait=True) == registry.announced
