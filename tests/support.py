@@ -217,7 +217,11 @@ class Server:
 
     def plugin_processes(self) -> list[int]:
         """Return the process ids of this server's plugin actors, warm ones included."""
-        return [pid for pid in self.descendants() if b"PluginProcess" in _command(pid)]
+        return self.processes_with(b"PluginProcess")
+
+    def processes_with(self, words: bytes) -> list[int]:
+        """Return the ids of this server's processes whose command line holds these words."""
+        return [pid for pid in self.descendants() if words in _command(pid)]
 
 
 def _descendants(pid: int) -> Iterator[int]:

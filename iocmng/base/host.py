@@ -10,17 +10,17 @@ from typing import Any
 
 from iocmng.base.author_thread import AuthorThread
 from iocmng.base.board import StatusBoard
-from iocmng.base.construct import construct
+from iocmng.base.construct import author_failure, construct
 from iocmng.base.identity import Identity
 from iocmng.base.job import JobBase
 from iocmng.base.job_runner import JobRunner
 from iocmng.base.plugin import PluginBase, Runtime
 from iocmng.base.task import TaskBase
-from iocmng.base.task_runner import TaskRunner
+from iocmng.base.task_runner import AUTHOR_ERRORS, TaskRunner
 from iocmng.core.ports import Clock, PvServer
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.spec import RecordInfo, Report
-from iocmng.errors import WrongKind
+from iocmng.errors import PluginRejected, WrongKind
 
 HEARTBEAT_PERIOD = 1.0
 """Seconds between two steps of HEARTBEAT and UPTIME."""
@@ -59,13 +59,17 @@ class PluginHost:
         return ports
 
     def set_running(self, running: bool) -> Future[None]:
-        """Start or stop the cycles; a job has none, so nothing happens to it."""
+        """Start or stop the cycles; a job has none, so nothing happens to it.
+
+        The future raises PluginRejected for the step `initialize`, if that raises.
+        """
         runner = self._runner
         if not isinstance(runner, TaskRunner):
             return self.thread.submit(lambda: None)
-        if not running:
-            self.ask_to_end()
-        return self.thread.submit(runner.start if running else runner.stop)
+        if running:
+            return self.thread.submit(_start, runner)
+        self.ask_to_end()
+        return self.thread.submit(runner.stop)
 
     def run_job(self, parameters: Mapping[str, Any]) -> Future[dict[str, Any]]:
         """Run the job after the runs that wait already; the future has the result as a dictionary.
@@ -148,6 +152,14 @@ class PluginHost:
             beats += 1
             self._pvs.put("HEARTBEAT", beats & 0x7FFFFFFF)
             self._pvs.put("UPTIME", int(self._clock.monotonic() - started))
+
+
+def _start(runner: TaskRunner) -> None:
+    # Told in our words from here on: an author's CancelledError, say, must not pass for one of asyncio's.
+    try:
+        runner.start()
+    except AUTHOR_ERRORS as error:
+        raise PluginRejected.because(author_failure("initialize", error)) from None
 
 
 class _BoardHandler(logging.Handler):

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from iocmng.base.construct import author_failure
 from iocmng.base.host import PluginHost
 from iocmng.base.identity import identify
 from iocmng.base.plugin import PluginBase
@@ -135,7 +134,7 @@ def run_plugin(options: RunOptions) -> NoReturn:
         if options.pvout is not None:
             _write_names(options.pvout, records)
         _say(f"{pv_prefix}: {len(records)} PVs on {socket.gethostname()}, CA port {ca_port}, PVA port {pva_port}")
-        _author(signals, host.set_running(True), "initialize")
+        signals.result(host.set_running(True))
         signals.wait()
     except _Stopped:
         pass
@@ -166,12 +165,12 @@ def _build(
     module = options.module.rpartition(".")[2] if options.module else None
     loading: Future[type[PluginBase]] = host.thread.submit(load_class, str(directory), None, manifest, module)
     try:
-        cls = _author(signals, loading, "import")
+        cls = signals.result(loading)
     except PluginRejected:
         check_syntax(directory)  # the search for the class passes over a file that Python cannot read
         raise
     identity = identify(name, pv_prefix, cls.kind, manifest, {}, commit=None)
-    return _author(signals, host.build(cls, identity, log_level), "constructor")
+    return signals.result(host.build(cls, identity, log_level))
 
 
 def _write_names(file: Path, records: tuple[RecordInfo, ...]) -> None:
@@ -179,15 +178,6 @@ def _write_names(file: Path, records: tuple[RecordInfo, ...]) -> None:
         file.write_text("".join(f"{record.name}\n" for record in records), encoding="utf-8")
     except OSError as error:
         raise InvalidRequest(f"cannot write {file}: {error.strerror}") from error
-
-
-def _author(signals: _Signals, future: Future[Any], step: str) -> Any:
-    try:
-        return signals.result(future)
-    except (IocmngError, _Stopped):
-        raise
-    except BaseException as error:  # noqa: BLE001  boundary: author's code
-        raise PluginRejected.because(author_failure(step, error)) from None
 
 
 def _end(host: PluginHost, limit: float) -> NoReturn:

@@ -17,7 +17,7 @@ from iocmng.cluster.ray_errors import plugin_call
 from iocmng.core.ports import Bundle
 from iocmng.core.source import Source
 from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Report
-from iocmng.errors import CheckFailure, IocmngError, PluginCrashed, PluginRejected, ServerUnavailable
+from iocmng.errors import CheckFailure, IocmngError, PluginCrashed, PluginRejected, ServerUnavailable, TimedOut
 from iocmng.loading.fetch import fetch, forget_bundles
 from iocmng.settings import Settings
 
@@ -66,8 +66,17 @@ class RayPluginHandle:
 
     async def set_running(self, running: bool) -> Report:
         """Start or stop the cycles."""
-        limit = self._settings.initialize_timeout if running else self._settings.stop_timeout
-        return await self._limited(self._actor.set_running.remote(running), "initialize" if running else "stop", limit)
+        call = self._actor.set_running.remote(running)
+        if running:
+            return await self._limited(call, "initialize", self._settings.initialize_timeout)
+        limit = self._settings.stop_timeout
+        try:
+            return await asyncio.wait_for(plugin_call(call), limit)
+        except TimeoutError:
+            raise TimedOut(
+                f"the task did not stop within {limit:g} s: execute() or cleanup() has not returned. It stops when it "
+                "does; restart or remove the plugin to end its process"
+            ) from None
 
     async def run_job(self, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Report]:
         """Run the job once."""
@@ -140,7 +149,7 @@ class RayLauncher:
             asyncio.get_running_loop().call_soon(self.fill)
             try:
                 await asyncio.wait_for(handle.warmed, WARM_TIMEOUT)
-            except (PluginCrashed, TimeoutError) as error:
+            except (IocmngError, TimeoutError) as error:
                 _log.warning("a process ended before it was used, or did not start: %r", error)
                 await handle.kill()
             else:

@@ -82,7 +82,8 @@ class Operations:
         except IocmngError:
             if self._registry.observed[name].phase is Phase.REPLACING:
                 observe(name, before.phase, facts=before.facts)
-            self._reclaim_records(name)
+            if self._registry.observed[name].endpoint is not None:
+                self._claim(name, ())
             raise
         else:
             observe(name, Phase.ACTIVE, restarts=before.restarts + 1)
@@ -119,7 +120,7 @@ class Operations:
         async with _killed_on_failure(handle):
             facts = await handle.prepare(spec, bundle, self._site_prefix)
             records = await handle.build()
-            self._claim(spec.name, records)
+            self._claim(spec.name, records)  # beside those of the version that still serves, if there is one
             self._registry.observe(spec.name, self._registry.observed[spec.name].phase, facts=facts)
         return handle
 
@@ -132,6 +133,7 @@ class Operations:
         changes = {"generation": spec.generation, "running": spec.running, "failures": (), "message": ""}
         self._registry.observe(name, Phase.ACTIVE, endpoint=endpoint, report=None, **changes)
         self._registry.report(name, report)
+        self._claim(name, ())  # those that it serves, and no more
         self._followers[name] = asyncio.create_task(self._follow(name, handle))
 
     async def _start_or_revive(self, spec: PluginSpec, bundle: Bundle, handle: PluginHandle) -> None:
@@ -172,13 +174,9 @@ class Operations:
             self._registry.observe(name, Phase.CRASHED, message=message, report=None, endpoint=None)
 
     def _claim(self, name: str, records: tuple[RecordInfo, ...]) -> None:
-        self._registry.claim_records(name, {record.name for record in records})
-
-    def _reclaim_records(self, name: str) -> None:
-        """Give the old version its record names back after a new one failed."""
-        status = self._registry.observed.get(name)
-        if status is not None and status.endpoint is not None:
-            self._claim(name, status.endpoint.records)
+        status = self._registry.observed[name]
+        serving = status.endpoint.records if status.endpoint is not None else ()
+        self._registry.claim_records(name, {record.name for record in (*records, *serving)})
 
     async def _collect_bundles(self, done: PluginSpec | None = None) -> None:
         """Remove the files that no plugin uses, unless a fetch is under way that could be about to use them.

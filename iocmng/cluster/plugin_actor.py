@@ -10,7 +10,6 @@ from typing import Any
 
 import ray
 
-from iocmng.base.construct import author_failure
 from iocmng.base.host import PluginHost
 from iocmng.base.identity import Identity, identify
 from iocmng.base.plugin import PluginBase
@@ -23,7 +22,7 @@ from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Repo
 from iocmng.epics.clients import EpicsPvClient
 from iocmng.epics.ioc import SoftIoc
 from iocmng.epics.loader import load_epics
-from iocmng.errors import IocmngError, PluginRejected, WrongKind
+from iocmng.errors import WrongKind
 from iocmng.loading.importer import load_class
 
 REPORT_PERIOD = 1.0
@@ -62,8 +61,10 @@ class PluginProcess:
         """Import the plugin and check everything about it."""
         self._log_level = log_level
         pv_client.install(EpicsPvClient(pva))
+        assert self._host is not None
         manifest = bundle.manifest
-        cls = self._class = await self._in_author_thread(load_class, bundle.directory, bundle.packages, manifest)
+        loading = self._host.thread.submit(load_class, bundle.directory, bundle.packages, manifest)
+        cls = self._class = await asyncio.wrap_future(loading)
         if spec.kind is not None and spec.kind is not cls.kind:
             raise WrongKind(f"{spec.name} is a {cls.kind.value} ({cls.__name__}), not a {spec.kind.value}")
         prefix = plugin_pv_prefix(site_prefix, spec.name, manifest.prefix)
@@ -117,10 +118,7 @@ class PluginProcess:
             PluginRejected: For the step `initialize`, if it raises.
         """
         assert self._host is not None
-        try:
-            await asyncio.wrap_future(self._host.set_running(running))
-        except (Exception, SystemExit) as error:  # noqa: BLE001  boundary: author's code
-            raise PluginRejected.because(author_failure("initialize", error)) from None
+        await asyncio.wrap_future(self._host.set_running(running))
         return self._host.report()
 
     async def run_job(self, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Report]:
@@ -136,15 +134,6 @@ class PluginProcess:
         await asyncio.wrap_future(self._host.end())
         await asyncio.sleep(REPORT_PAUSE)  # EPICS's own threads send the last values to the clients
         return self._host.report()
-
-    async def _in_author_thread(self, function: Any, *arguments: Any) -> Any:
-        assert self._host is not None
-        try:
-            return await asyncio.wrap_future(self._host.thread.submit(function, *arguments))
-        except IocmngError:
-            raise
-        except BaseException as error:  # noqa: BLE001  boundary: author's code
-            raise PluginRejected.because(author_failure("import", error)) from None
 
     def _note(self, urgent: bool) -> None:
         self._changed.set()

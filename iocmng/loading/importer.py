@@ -66,8 +66,6 @@ def _import_file(path: Path, directory: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except KeyboardInterrupt:
-        raise
     # The author's code runs here and may raise anything, SystemExit too: all of it is a failed check.
     except BaseException as error:
         sys.modules.pop(name, None)

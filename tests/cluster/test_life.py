@@ -116,6 +116,21 @@ def test_remove_of_a_task_that_hangs_kills_it(server, tmp_path):
     assert is_gone("TST:LIFE:VALUE")
 
 
+def test_stop_of_a_task_that_hangs_is_a_time_out(server, tmp_path):
+    """A stop that execute() holds up answers 504 and says what to do; restart gives a fresh process."""
+    add(server, tmp_path)
+    caput("TST:LIFE:DO", "sleep")
+    counts = [""]
+    wait_for(lambda: counts.append(caget("TST:LIFE:CYCLE_COUNT")) or counts[-1] == counts[-2], "stuck", every=0.3)
+    answer = server.http.post("/tasks/life/stop")
+    assert answer.status_code == 504, answer.text
+    assert "restart or remove" in answer.json()["detail"]
+    pid = server.get("life")["pid"]
+    assert server.http.post("/tasks/life/restart").status_code == 200
+    assert server.get("life")["status"] == "running"
+    assert not Path(f"/proc/{pid}").exists()
+
+
 def test_remove_runs_cleanup_first(server, tmp_path):
     """DELETE answers after cleanup(); one that hangs is cut off at the limit."""
     trace = add(server, tmp_path)

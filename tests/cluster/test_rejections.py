@@ -32,6 +32,7 @@ REJECTIONS = {
     "imports what is missing": ({"p.py": task(before="import no_such_module")}, {}, 422, "import", "no_such_module"),
     "exits at import": ({"p.py": task(before="os._exit(3)")}, {}, 422, "import", "ended"),
     "sys.exit at import": ({"p.py": task(before="raise SystemExit(3)")}, {}, 422, "import", "SystemExit"),
+    "KeyboardInterrupt at import": ({"p.py": task(before="raise KeyboardInterrupt")}, {}, 422, "import", "Interrupt"),
     "segfaults at import": ({"p.py": task(before="ctypes.string_at(0)")}, {}, 422, "import", "ended"),
     "hangs at import": ({"p.py": task(before="time.sleep(3600)")}, {}, 422, "import", "within 5 s"),
     "raises in __init__": (
@@ -42,6 +43,13 @@ REJECTIONS = {
         "bad luck",
     ),
     "raises in initialize": ({"p.py": task("raise OSError('no sensor')")}, {}, 422, "initialize", "no sensor"),
+    "CancelledError in initialize": (
+        {"p.py": task("raise __import__('asyncio').CancelledError('enough')")},
+        {},
+        422,
+        "initialize",
+        "CancelledError: enough",
+    ),
     "hangs in initialize": ({"p.py": task("time.sleep(3600)")}, {}, 422, "initialize", "within 5 s"),
     "exits in initialize": ({"p.py": task("os._exit(0)")}, {}, 422, "initialize", "ended"),
     "segfaults in initialize": ({"p.py": task("ctypes.string_at(0)")}, {}, 422, "initialize", "ended"),

@@ -147,6 +147,24 @@ def test_thirty_plugins_and_a_server_that_answers(server):
     assert caget("TST:P4:READING") == "42"
 
 
+def test_remove_while_requirements_are_installed(server):
+    """A plugin whose requirement takes a minute can be removed at once; its installer ends, no file stays."""
+    slow = {
+        "m.py": MINIMAL_TASK,
+        "requirements.txt": "./slow\n",
+        "slow/pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        '[project]\nname = "slow-thing"\nversion = "1.0"\n',
+        "slow/backend.py": SLOW_BACKEND.format(seconds=60).replace("@VERSION", "1.0"),
+    }
+    server.repository("slow-one", slow)
+    body = {"name": "slow-one", "git_url": str(server.repositories / "slow-one")}
+    assert server.http.post("/tasks?wait=false", json=body).status_code == 202
+    wait_for(lambda: server.processes_with(b"--target="), "the installer runs")
+    assert server.http.delete("/tasks/slow-one").status_code == 200
+    wait_for(lambda: not server.processes_with(b"--target="), "the installer has ended", deadline=10)
+    wait_for(lambda: not server.leftovers(), "no file is left", deadline=10)
+
+
 def test_runs_of_one_job_wait_their_turn(server):
     """Calls that arrive while a job runs are run one after the other, none is lost."""
     server.add("sleeps", {"j.py": SLEEPING_JOB, "config.yaml": "parameters: {seconds: 0.2}"})
