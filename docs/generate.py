@@ -28,7 +28,7 @@ from iocmng.core.functions import register
 from iocmng.core.manifest import json_schema
 from iocmng.core.pv_fields import Direction
 from iocmng.core.pvs import BoolPv, DeclaredPv, EnumPv, IntPv
-from iocmng.core.spec import PluginRequest
+from iocmng.core.request import PluginRequest
 from iocmng.epics.records import record_type
 from iocmng.settings import Settings
 

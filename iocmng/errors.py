@@ -13,6 +13,7 @@
     ├── SourceUnavailable           502  source-unavailable   the repository cannot be fetched
     ├── PluginCrashed               502  plugin-crashed       the plugin's process ended
     ├── ServerUnavailable           503  server-unavailable   the Controller cannot be reached
+    │   └── StateUnavailable        503  state-unavailable    the state cannot be read or written
     ├── TimedOut                    504  timed-out
     └── AuthorError                                           raised by plugin authors, or for their mistakes
         ├── TemporaryError          500  temporary-error      a cycle failed; try again after `delay`
@@ -183,6 +184,12 @@ class ServerUnavailable(IocmngError):
 
     code = "server-unavailable"
     http_status = 503
+
+
+class StateUnavailable(ServerUnavailable):
+    """The state cannot be read or written: a full disk, a damaged file, a database that is down."""
+
+    code = "state-unavailable"
 
 
 class TimedOut(IocmngError):

@@ -23,7 +23,10 @@ MAX_ONGOING_REQUESTS = 1000
 """Requests that one replica serves at once; an add waits for its plugin and must not use up the places."""
 
 
-@serve.deployment(max_ongoing_requests=MAX_ONGOING_REQUESTS, ray_actor_options={"num_cpus": 0})
+# An open event stream is a request that never ends by itself: a replica that is to end must not wait for it for long.
+@serve.deployment(
+    max_ongoing_requests=MAX_ONGOING_REQUESTS, ray_actor_options={"num_cpus": 0}, graceful_shutdown_timeout_s=5
+)
 @serve.ingress()
 class Api:
     """One replica of the REST API. It holds no state of its own but a copy of the Controller's snapshot."""

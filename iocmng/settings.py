@@ -50,6 +50,19 @@ class Settings(BaseSettings):
     """Where bundles and state are kept."""
     state_dir: Path | None = None
     """Unset: `.iocmng` inside the plugins directory."""
+    state_url: SecretStr | None = None
+    """Database that keeps the state, as postgresql://USER:PASSWORD@HOST/NAME; unset: an SQLite file in the state
+    directory."""
+    state_key: SecretStr | None = None
+    """Key that encrypts credentials in the state; unset: that of state_key_file."""
+    state_key_file: Path | None = None
+    """File that holds the key; unset: `state.key` in the state directory, made where there is none."""
+    secrets_dir: Path | None = None
+    """Directory, such as a mounted Kubernetes secret, whose files an add may name as `pat_file`."""
+    generations_kept: Annotated[int, Field(ge=2, le=1000)] = 10
+    """Generations of each plugin that its history keeps; the files of those that ran are kept for a rollback."""
+    events_kept: Annotated[int, Field(ge=100, le=10_000_000)] = 10_000
+    """Events that are kept, of all plugins together."""
     local_roots: Annotated[tuple[Path, ...] | None, NoDecode] = None
     """Directories, joined by ':', from which local_path and file: URLs are taken; unset: the working directory and
     the plugins directory."""
@@ -98,6 +111,17 @@ class Settings(BaseSettings):
     stop_timeout: Seconds = 10.0
     """Seconds from the wish to stop until the process is killed; cleanup() must fit into it."""
 
+    crash_backoff: Seconds = 1.0
+    """Seconds before the second start in a row of a plugin that keeps ending by itself; the first is at once, each
+    further one waits twice as long as the one before."""
+    crash_backoff_limit: Seconds = 60.0
+    """Longest wait between two such starts."""
+    stable_after: Seconds = 60.0
+    """Seconds after which a plugin that was started again counts as healthy."""
+    lease: Annotated[float, Field(ge=5)] = 30.0
+    """Seconds without a word from the Controller after which a plugin on another node stops serving its PVs; as long,
+    and the stop_timeout on top, the Controller waits before it starts the plugins of a lost node elsewhere."""
+
     @field_validator("prefix")
     @classmethod
     def _legal_prefix(cls, value: str | None) -> str | None:
@@ -121,6 +145,8 @@ class Settings(BaseSettings):
             "beamline_config": self.beamline_config and self.beamline_config.expanduser().absolute(),
             "plugins_config": self.plugins_config and self.plugins_config.expanduser().absolute(),
             "plugins_dir": self.plugins_dir.expanduser().absolute(),
+            "state_key_file": self.state_key_file and self.state_key_file.expanduser().absolute(),
+            "secrets_dir": self.secrets_dir and self.secrets_dir.expanduser().absolute(),
             "state_dir": (self.state_dir or self.plugins_dir / ".iocmng").expanduser().absolute(),
             "local_roots": tuple(root.expanduser().resolve() for root in roots),
             "host": self.host or ("0.0.0.0" if self.token or self.allow_unauthenticated else "127.0.0.1"),
@@ -142,9 +168,22 @@ class Settings(BaseSettings):
         return self.state_dir
 
     @property
+    def all_values_dir(self) -> Path:
+        """Where the saved PV values of all plugins lie."""
+        return self.state / "values"
+
+    def values_dir(self, plugin: str) -> Path:
+        """Return where the saved PV values of a plugin lie."""
+        return self.all_values_dir / plugin
+
+    @property
     def roots(self) -> tuple[Path, ...]:
         """The local roots, resolved."""
         return self.local_roots or ()
+
+    def without_secrets(self) -> Settings:
+        """Return the settings as processes may have them that need no secret of the server."""
+        return self.model_copy(update={"token": None, "state_url": None, "state_key": None})
 
     def beamline(self) -> dict[str, Any]:
         """Return the contents of the beamline file, or nothing where none is set.

@@ -12,6 +12,7 @@ from iocmng._version import __version__
 from iocmng.api import problems, routes
 from iocmng.api.deps import Context
 from iocmng.api.documentation import install_documentation
+from iocmng.api.event_hub import EventHub, StreamLimits
 from iocmng.api.middleware import BodyLimit, UnexpectedErrors
 from iocmng.api.snapshot import FollowTimes, SnapshotFollower
 from iocmng.core.ports import ControllerClient
@@ -29,6 +30,7 @@ def create_app(
     connect: Callable[[], Awaitable[ControllerClient]],
     *,
     times: FollowTimes | None = None,
+    streams: StreamLimits | None = None,
 ) -> FastAPI:
     """Return the application; it connects to the Controller when it starts.
 
@@ -36,25 +38,13 @@ def create_app(
         settings: The server's settings.
         connect: Returns the Controller's client; called once, in the lifespan. What it raises ends the start.
         times: Limits of the waits, for tests.
+        streams: Limits of the streams of events, for tests.
     """
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        client = await connect()
-        follower = SnapshotFollower(client, times)
-        try:
-            await follower.start()
-            app.state.context = Context(settings, client, follower)
-            yield
-        finally:
-            app.state.context = None
-            await follower.stop()
-
     app = FastAPI(
         title="iocmng",
         version=__version__,
         description=_DESCRIPTION,
-        lifespan=lifespan,
+        lifespan=lambda app: _lifespan(app, settings, connect, times, streams),
         redoc_url=None,
         generate_unique_id_function=_operation_id,
     )
@@ -64,6 +54,27 @@ def create_app(
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(UnexpectedErrors)  # the last one added stands outermost
     return app
+
+
+@asynccontextmanager
+async def _lifespan(
+    app: FastAPI,
+    settings: Settings,
+    connect: Callable[[], Awaitable[ControllerClient]],
+    times: FollowTimes | None,
+    streams: StreamLimits | None,
+) -> AsyncIterator[None]:
+    client = await connect()
+    hub = EventHub(client, streams)
+    follower = SnapshotFollower(client, times, listener=hub.take)
+    try:
+        await follower.start()
+        app.state.context = Context(settings, client, follower, hub)
+        yield
+    finally:
+        app.state.context = None
+        hub.close()
+        await follower.stop()
 
 
 def _operation_id(route: APIRoute) -> str:

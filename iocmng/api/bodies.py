@@ -20,10 +20,18 @@ from iocmng.errors import CheckFailure
 Model = TypeVar("Model", bound=BaseModel)
 
 
-async def read_body(request: Request, model: type[Model], *, may_be_empty: bool = False) -> Model:
+async def read_body(
+    request: Request, model: type[Model], *, may_be_empty: bool = False, entries: type[BaseModel] | None = None
+) -> Model:
     """Return the body as the model.
 
     The content type hardly matters: `curl -d` says form, other tools say nothing, and JSON is what they send.
+
+    Args:
+        request: The call.
+        model: What the body must fit.
+        may_be_empty: Whether no body is as good as {}.
+        entries: Model of the objects in the body's list, if it has one.
 
     Raises:
         InvalidRequest: If it is no JSON, or does not fit the model.
@@ -40,4 +48,17 @@ async def read_body(request: Request, model: type[Model], *, may_be_empty: bool 
         return model.model_validate_json(body)
     except ValidationError as error:
         mistakes = error.errors(include_url=False, include_input=False)
-    raise invalid_request(request_failures(mistakes, model.model_fields))
+    raise invalid_request(request_failures(mistakes, model.model_fields, entries.model_fields if entries else ()))
+
+
+async def read_patch(request: Request, model: type[Model]) -> Model:
+    """Return the body, a JSON Merge Patch, as the model.
+
+    Raises:
+        InvalidRequest: Also if it changes nothing.
+    """
+    patch = await read_body(request, model, may_be_empty=True)
+    if not patch.model_fields_set:
+        keys = ", ".join(model.model_fields)
+        raise invalid_request([CheckFailure("request", f"the patch changes nothing; it may have the keys {keys}")])
+    return patch

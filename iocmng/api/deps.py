@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
 
+from iocmng.api.event_hub import EventHub
 from iocmng.api.snapshot import SnapshotFollower
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.names import check_plugin_name
@@ -22,11 +23,13 @@ class Context:
     Attributes:
         client: Takes the changes to the Controller.
         follower: Answers the reads.
+        hub: Holds the open streams of events.
     """
 
     settings: Settings
     client: ControllerClient
     follower: SnapshotFollower
+    hub: EventHub
 
 
 def context_of(request: Request) -> Context:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from iocmng.api.change_schemas import ApplyProblem, ApplyRequest, RollbackRequest
 from iocmng.api.problems import PROBLEM_JSON
 from iocmng.api.schemas import Problem, RunRequest
-from iocmng.core.spec import PluginRequest
+from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.errors import IocmngError
 
 _REF = "#/components/schemas/{model}"
+_BODIES: tuple[type[BaseModel], ...] = (PluginRequest, PluginChange, RollbackRequest, ApplyRequest, RunRequest)
+_PROBLEMS: tuple[type[BaseModel], ...] = (Problem, ApplyProblem)
 
 Answers = dict[int | str, dict[str, Any]]
 
@@ -23,13 +27,21 @@ def problem_answers(*errors: type[IocmngError]) -> Answers:
     texts: dict[int, list[str]] = {}
     for error in errors:
         texts.setdefault(error.http_status, []).append((error.__doc__ or "").partition("\n")[0])
-    return {status: _problem_answer(" ".join(lines)) for status, lines in sorted(texts.items())}
+    return {status: problem_answer(" ".join(lines)) for status, lines in sorted(texts.items())}
 
 
-def json_body(model: type[BaseModel], *, required: bool) -> dict[str, Any]:
+def problem_answer(description: str, model: type[BaseModel] = Problem) -> dict[str, Any]:
+    """Return one of the `responses` of a route: a problem document."""
+    return {
+        "description": description,
+        "content": {PROBLEM_JSON: {"schema": {"$ref": _REF.format(model=model.__name__)}}},
+    }
+
+
+def json_body(model: type[BaseModel], *, required: bool, media: Sequence[str]) -> dict[str, Any]:
     """Return the `openapi_extra` of a route that reads this body."""
-    content = {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
-    return {"requestBody": {"required": required, "content": content}}
+    schema = {"schema": {"$ref": _REF.format(model=model.__name__)}}
+    return {"requestBody": {"required": required, "content": dict.fromkeys(media, schema)}}
 
 
 def install_documentation(app: FastAPI) -> None:
@@ -44,17 +56,10 @@ def install_documentation(app: FastAPI) -> None:
     app.openapi = completed
 
 
-def _problem_answer(description: str) -> dict[str, Any]:
-    return {
-        "description": description,
-        "content": {PROBLEM_JSON: {"schema": {"$ref": _REF.format(model=Problem.__name__)}}},
-    }
-
-
 def _complete(document: dict[str, Any]) -> None:
     """Add our models, and take away the 422 that FastAPI adds where a route cannot answer so."""
     _, bodies = models_json_schema(
-        [(PluginRequest, "validation"), (RunRequest, "validation"), (Problem, "serialization")],
+        [(model, "validation") for model in (*_BODIES, *_PROBLEMS)],
         ref_template=_REF,
     )
     schemas = document["components"]["schemas"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import FastAPI
@@ -29,8 +30,9 @@ def problem(
     detail: str,
     failures: Sequence[CheckFailure] = (),
     headers: Mapping[str, str] | None = None,
+    extensions: Mapping[str, Any] | None = None,
 ) -> Response:
-    """Return the answer that tells of an error."""
+    """Return the answer that tells of an error; `extensions` are further members of the document."""
     document = {
         "type": f"urn:iocmng:problem:{code}",
         "title": code.replace("-", " ").capitalize(),
@@ -40,6 +42,7 @@ def problem(
         "ok": False,
         "message": detail,
         "validation": {"ok": False, "errors": [failure.to_dict() for failure in failures]},
+        **(extensions or {}),
     }
     return Response(encode(document), status_code=status, headers=headers, media_type=PROBLEM_JSON)
 
@@ -88,7 +91,8 @@ async def _on_iocmng_error(request: Request, error: Exception) -> Response:
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return error_problem(request.scope, invalid_request(request_failures(error.errors())))
+    mistakes = [mistake | {"loc": mistake["loc"][1:]} for mistake in error.errors()]  # without `query` or `header`
+    return error_problem(request.scope, invalid_request(request_failures(mistakes)))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

@@ -138,8 +138,22 @@ class PluginObject(Answer):
     records: list[RecordObject]
     restarts: int
     """How often it was restarted since it was added."""
+    crashes: int
+    """Starts in a row that ended by themselves; 0 once it has run for a while."""
+    last_exit: str | None
+    """How its process last ended by itself, in a sentence."""
+    next_try: str | None
+    """When it is started again, ISO 8601, while it waits for that."""
+    hung: bool
+    """Whether its process lives but no longer answers."""
     generation: int
-    """1 for the add, one more for each restart that was asked for."""
+    """1 for the add, one more for each restart, rollback or change that replaced it."""
+    owner: str | None
+    """The plugins file that asked for it; null: somebody's call."""
+    resources: dict[str, float]
+    """Ray resources that its node must offer."""
+    node_labels: dict[str, str]
+    """Labels that its node must have."""
 
 
 class PluginList(Answer):

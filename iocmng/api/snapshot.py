@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from iocmng.api.table import PluginObjects, PluginTable
 from iocmng.core.backoff import Backoff
-from iocmng.core.ports import ControllerClient, Snapshot
+from iocmng.core.ports import ControllerClient
+from iocmng.core.state import Snapshot
 from iocmng.errors import IocmngError, ServerUnavailable
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ class SnapshotFollower:
         version: The copy's version in that life.
         has_snapshot: Whether the Controller has answered at least once.
         ready: Whether the Controller, when it last answered, had loaded the plugins file.
+
+    `listener` is told of each snapshot after it has been taken.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class SnapshotFollower:
         client: ControllerClient,
         times: FollowTimes | None = None,
         *,
+        listener: Callable[[Snapshot], Awaitable[None]] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.table = PluginTable()
@@ -58,6 +62,7 @@ class SnapshotFollower:
         self.ready = False
         self._client = client
         self._times = times or FollowTimes()
+        self._listener = listener
         self._sleep = sleep
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -105,7 +110,10 @@ class SnapshotFollower:
         failures = 0
         while True:
             try:
-                self._take(await self._client.watch(self.epoch, self.version))
+                snapshot = await self._client.watch(self.epoch, self.version)
+                self._take(snapshot)
+                if self._listener is not None:
+                    await self._listener(snapshot)
             except Exception as error:  # noqa: BLE001 - whatever it is, the replica must go on serving and trying
                 failures += 1
                 self._report(error, failures)

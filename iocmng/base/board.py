@@ -31,10 +31,13 @@ class StatusBoard:
         self._pvs = pvs
         self._has = has
         self._notify = notify or _nobody
+        self._showing = threading.RLock()  # keeps record and report in step where two threads show something
         self._lock = threading.Lock()
         self._version = 0
         self._status, self._state, self._message = "loaded", "", ""
         self._running = False
+        self._before_hang: tuple[str, str, str] | None = None
+        self._hang_message = ""
         self._cycle_count = self._overruns = 0
         self._log: deque[str] = deque(maxlen=LOG_LINES)
 
@@ -57,17 +60,35 @@ class StatusBoard:
         message: str | None = None,
     ) -> None:
         """Set what is given and leave the rest."""
-        if message is not None:
-            self._put("MESSAGE", message)
-        if state is not None:
-            self._put("STATUS", state)
-        with self._lock:
-            self._status = status if status is not None else self._status
-            self._running = running if running is not None else self._running
-            self._state = state if state is not None else self._state
-            self._message = message if message is not None else self._message
-            self._version += 1
+        with self._showing:
+            if message is not None:
+                self._put("MESSAGE", message)
+            if state is not None:
+                self._put("STATUS", state)
+            with self._lock:
+                self._status = status if status is not None else self._status
+                self._running = running if running is not None else self._running
+                self._state = state if state is not None else self._state
+                self._message = message if message is not None else self._message
+                self._version += 1
         self._notify(True)
+
+    def show_hung(self, state: str, message: str) -> None:
+        """Show an error until show_returned() is called; called again, it renews the message."""
+        with self._showing:
+            if self._before_hang is None:
+                self._before_hang = (self._status, self._state, self._message)
+            self._hang_message = message
+            self.show(status="error", state=state, message=message)
+
+    def show_returned(self) -> None:
+        """Show again what was shown before show_hung(), but for a message that the author has set meanwhile."""
+        with self._showing:
+            if self._before_hang is None:
+                return
+            status, state, message = self._before_hang
+            self._before_hang = None
+            self.show(status=status, state=state, message=message if self._message == self._hang_message else None)
 
     def count(self, cycles: int, overruns: int) -> None:
         """Set the counters."""
@@ -102,6 +123,7 @@ class StatusBoard:
                 cycle_count=self._cycle_count,
                 overruns=self._overruns,
                 log=lines,
+                hung=self._before_hang is not None,
             )
 
     def _put(self, name: str, value: PvValue) -> None:

@@ -6,17 +6,21 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 from iocmng.base.author_thread import AuthorThread
 from iocmng.base.board import StatusBoard
+from iocmng.base.call_watch import CallWatch
 from iocmng.base.construct import author_failure, construct
 from iocmng.base.identity import Identity
 from iocmng.base.job import JobBase
 from iocmng.base.job_runner import JobRunner
 from iocmng.base.plugin import PluginBase, Runtime
+from iocmng.base.saved_values import SavedValues
 from iocmng.base.task import TaskBase
 from iocmng.base.task_runner import AUTHOR_ERRORS, TaskRunner
+from iocmng.core.builtin_pvs import JobState, TaskState
 from iocmng.core.ports import Clock, PvServer
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.spec import RecordInfo, Report
@@ -24,6 +28,9 @@ from iocmng.errors import PluginRejected, WrongKind
 
 HEARTBEAT_PERIOD = 1.0
 """Seconds between two steps of HEARTBEAT and UPTIME."""
+
+SAVE_PERIOD = 1.0
+"""Seconds between two looks at the values that are saved; a process that is killed loses as much."""
 
 
 class PluginHost:
@@ -43,19 +50,39 @@ class PluginHost:
         self._plugin: PluginBase | None = None
         self._board: StatusBoard | None = None
         self._runner: TaskRunner | JobRunner | None = None
+        self._watch: CallWatch | None = None
+        self._values: SavedValues | None = None
         self.thread = AuthorThread(clock)
 
-    def build(self, cls: type[PluginBase], identity: Identity, log_level: str) -> Future[tuple[RecordInfo, ...]]:
+    def build(
+        self, cls: type[PluginBase], identity: Identity, log_level: str, values: Path | None = None
+    ) -> Future[tuple[RecordInfo, ...]]:
         """Make the records and the plugin's object, in the author's thread; nothing is served yet.
 
         The future raises PluginRejected for the step `records` or `constructor`.
+
+        Args:
+            cls: The plugin's class.
+            identity: What the plugin is told about itself.
+            log_level: Least severe log lines to show.
+            values: Directory of the plugin's saved PV values; None where none are kept.
         """
-        return self.thread.submit(self._build, cls, identity, log_level)
+        return self.thread.submit(self._build, cls, identity, log_level, values)
 
     def serve(self) -> tuple[int, int]:
-        """Answer EPICS clients; return the CA and the PVA port."""
+        """Restore the saved values, then answer EPICS clients; return the CA and the PVA port.
+
+        Called in the author's thread, once the process that served the PVs before has ended.
+        """
+        if self._values is not None:
+            self._values.restore()
+        if isinstance(self._runner, TaskRunner):
+            self._runner.set_enabled(bool(self._pvs.get("ENABLE")))
         ports = self._pvs.run()
         threading.Thread(target=self._beat, name="iocmng-heartbeat", daemon=True).start()
+        if self._values is not None:
+            # Apart from the heartbeat, which a slow disk must not hold up.
+            threading.Thread(target=self._keep, args=(self._values,), name="iocmng-autosave", daemon=True).start()
         return ports
 
     def set_running(self, running: bool) -> Future[None]:
@@ -94,13 +121,20 @@ class PluginHost:
             self._plugin.cancelled = True
 
     def end(self) -> Future[None]:
-        """End the cycles and run cleanup(), for good."""
-        self._ended.set()
+        """End the cycles, run cleanup() and save the values, for good."""
         self.ask_to_end()
-        runner = self._runner
-        return self.thread.submit(runner.stop if isinstance(runner, TaskRunner) else lambda: None)
+        return self.thread.submit(self._end)
 
-    def _build(self, cls: type[PluginBase], identity: Identity, log_level: str) -> tuple[RecordInfo, ...]:
+    def _end(self) -> None:
+        if isinstance(self._runner, TaskRunner):
+            self._runner.stop()
+        self._ended.set()
+        if self._values is not None:
+            self._values.save()
+
+    def _build(
+        self, cls: type[PluginBase], identity: Identity, log_level: str, values: Path | None
+    ) -> tuple[RecordInfo, ...]:
         built_in = frozenset(pv.name for pv in identity.pvs if pv.built_in)
         board = self._board = StatusBoard(self._pvs, built_in, self._notify)
         records = self._pvs.build(identity.pv_prefix, identity.pvs, self._client_wrote)
@@ -114,11 +148,15 @@ class PluginHost:
             board=board,
             logger=_logger(cls, identity.name, board, log_level),
         )
+        if values is not None:
+            self._values = SavedValues(values, identity.name, identity.pvs, self._pvs, runtime.logger)
         plugin = self._plugin = construct(cls, runtime)
+        alarm = TaskState.ERROR if isinstance(plugin, TaskBase) else JobState.FAILED
+        watch = self._watch = CallWatch(board, self._clock, identity.watchdog, alarm, runtime.logger)
         if isinstance(plugin, TaskBase):
-            self._runner = TaskRunner(plugin, board, self._clock)
+            self._runner = TaskRunner(plugin, board, self._clock, watch=watch)
         elif isinstance(plugin, JobBase):
-            self._runner = JobRunner(plugin, board)
+            self._runner = JobRunner(plugin, board, watch)
         assert self._runner is not None
         self._pvs.put("VERSION", identity.version)
         self._runner.prepare()
@@ -128,6 +166,8 @@ class PluginHost:
     def _client_wrote(self, name: str, value: PvValue) -> None:
         """Take a client's put; called in one of EPICS's threads, so it only passes on."""
         self.thread.submit(self._deliver, name, value)
+        if self._ended.is_set() and self._values is not None:
+            self.thread.submit(self._values.save)  # a put in the moments between the last save and the process's end
 
     def _deliver(self, name: str, value: PvValue) -> None:
         runner = self._runner
@@ -145,13 +185,18 @@ class PluginHost:
                 pass
 
     def _beat(self) -> None:
-        if not isinstance(self._plugin, TaskBase):
-            return
         started, beats = self._clock.monotonic(), 0
         while not self._ended.wait(HEARTBEAT_PERIOD):
             beats += 1
-            self._pvs.put("HEARTBEAT", beats & 0x7FFFFFFF)
-            self._pvs.put("UPTIME", int(self._clock.monotonic() - started))
+            if isinstance(self._plugin, TaskBase):
+                self._pvs.put("HEARTBEAT", beats & 0x7FFFFFFF)
+                self._pvs.put("UPTIME", int(self._clock.monotonic() - started))
+            if self._watch is not None:
+                self._watch.look()
+
+    def _keep(self, values: SavedValues) -> None:
+        while not self._ended.wait(SAVE_PERIOD):
+            values.save()
 
 
 def _start(runner: TaskRunner) -> None:

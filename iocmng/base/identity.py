@@ -21,6 +21,8 @@ class Identity:
     parameters: Mapping[str, Any]
     pvs: tuple[DeclaredPv, ...]
     version: str
+    watchdog: float | None = None
+    """Seconds that a call of the author's code may take; None means no limit."""
 
 
 def identify(
@@ -44,7 +46,15 @@ def identify(
     pvs = manifest.declared_pvs(kind, mode)
     check_record_names(pv_prefix, pvs)
     version = parameters.get("version")
-    return Identity(name, pv_prefix, mode, parameters, pvs, str(version if version is not None else short(commit)))
+    return Identity(
+        name=name,
+        pv_prefix=pv_prefix,
+        mode=mode,
+        parameters=parameters,
+        pvs=pvs,
+        version=str(version if version is not None else short(commit)),
+        watchdog=manifest.watchdog.seconds if manifest.watchdog else None,
+    )
 
 
 def short(commit: str | None) -> str:

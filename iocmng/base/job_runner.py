@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from iocmng.base.board import StatusBoard
+from iocmng.base.call_watch import CallWatch
 from iocmng.base.job import JobBase, JobResult
 from iocmng.base.task_runner import AUTHOR_ERRORS, describe
 from iocmng.core.builtin_pvs import JobState
@@ -22,9 +24,10 @@ class JobRunner:
 
     wake_at: float | None = None
 
-    def __init__(self, job: JobBase, board: StatusBoard) -> None:
+    def __init__(self, job: JobBase, board: StatusBoard, watch: CallWatch | None = None) -> None:
         self._job = job
         self._board = board
+        self._watch = watch or CallWatch(board, time)
         self._parameters = dict(job.parameters)
 
     def prepare(self) -> None:
@@ -58,7 +61,8 @@ class JobRunner:
         try:
             try:
                 job.initialize()
-                outcome = job.execute()
+                with self._watch.calling("execute()"):
+                    outcome = job.execute()
             finally:
                 job.cleanup()
         except AUTHOR_ERRORS as error:

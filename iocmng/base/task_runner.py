@@ -6,6 +6,7 @@ import math
 import traceback
 
 from iocmng.base.board import StatusBoard
+from iocmng.base.call_watch import CallWatch
 from iocmng.base.task import TaskBase
 from iocmng.core.backoff import Backoff
 from iocmng.core.builtin_pvs import Mode, TaskState
@@ -27,10 +28,18 @@ class TaskRunner:
     while a cycle still runs are skipped and counted as overruns.
     """
 
-    def __init__(self, task: TaskBase, board: StatusBoard, clock: Clock, backoff: Backoff | None = None) -> None:
+    def __init__(
+        self,
+        task: TaskBase,
+        board: StatusBoard,
+        clock: Clock,
+        backoff: Backoff | None = None,
+        watch: CallWatch | None = None,
+    ) -> None:
         self._task = task
         self._board = board
         self._clock = clock
+        self._watch = watch or CallWatch(board, clock)
         self._backoff = backoff or Backoff()
         self._mode = Mode(task.mode)
         self._interval = float(task.parameters["interval"])
@@ -103,7 +112,8 @@ class TaskRunner:
             return
         self._show(TaskState.RUN, "")
         try:
-            self._task.triggered()
+            with self._watch.calling("triggered()"):
+                self._task.triggered()
         except AUTHOR_ERRORS as error:
             self._task.logger.error("run failed: %s", traceback.format_exc())
             self._show(TaskState.ERROR, describe(error))
@@ -116,7 +126,8 @@ class TaskRunner:
         if not self._initialized:
             return
         try:
-            self._task.on_write(pv_name, value)
+            with self._watch.calling(f"on_write({pv_name})"):
+                self._task.on_write(pv_name, value)
         except AUTHOR_ERRORS as error:
             self._task.logger.error("on_write(%s) failed: %s", pv_name, traceback.format_exc())
             self._show(TaskState.ERROR, f"on_write({pv_name}): {describe(error)}")
@@ -164,8 +175,9 @@ class TaskRunner:
         task.cycle_count += 1
         delay = 0.0
         try:
-            task.step_cycle()
-            task.execute()
+            with self._watch.calling("execute()"):
+                task.step_cycle()
+                task.execute()
         except PermanentError as error:
             task.running, self.wake_at = False, None
             self._fail(error)

@@ -128,9 +128,11 @@ def run_plugin(options: RunOptions) -> NoReturn:
     pv_prefix = check_prefix(prefix) if prefix is not None else site_prefix(settings.prefix, settings.beamline())
     pv_client.install(EpicsPvClient(settings.pva))
     host = PluginHost(SoftIoc(), time)
+    # Not where the server keeps its own: one of its plugins may have the same name.
+    values = settings.state.joinpath("run-values", *pv_prefix.split(":"))
     try:
-        records = _build(host, signals, options, pv_prefix, settings.log_level)
-        ca_port, pva_port = host.serve()
+        records = _build(host, signals, options, pv_prefix, settings.log_level, values)
+        ca_port, pva_port = signals.result(host.thread.submit(host.serve))
         if options.pvout is not None:
             _write_names(options.pvout, records)
         _say(f"{pv_prefix}: {len(records)} PVs on {socket.gethostname()}, CA port {ca_port}, PVA port {pva_port}")
@@ -158,7 +160,7 @@ def _read(config: Path) -> Manifest:
 
 
 def _build(
-    host: PluginHost, signals: _Signals, options: RunOptions, pv_prefix: str, log_level: str
+    host: PluginHost, signals: _Signals, options: RunOptions, pv_prefix: str, log_level: str, values: Path
 ) -> tuple[RecordInfo, ...]:
     directory, manifest = options.directory.resolve(), _manifest(options)
     name = check_plugin_name(options.name or directory.name)
@@ -170,7 +172,7 @@ def _build(
         check_syntax(directory)  # the search for the class passes over a file that Python cannot read
         raise
     identity = identify(name, pv_prefix, cls.kind, manifest, {}, commit=None)
-    return signals.result(host.build(cls, identity, log_level))
+    return signals.result(host.build(cls, identity, log_level, values))
 
 
 def _write_names(file: Path, records: tuple[RecordInfo, ...]) -> None:

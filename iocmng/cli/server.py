@@ -16,7 +16,7 @@ from ray.exceptions import RayError
 
 from iocmng.cli.haproxy import HaProxy
 from iocmng.cluster.client import RayControllerClient
-from iocmng.cluster.controller_actor import NAMESPACE
+from iocmng.cluster.names import NAMESPACE
 from iocmng.errors import InvalidRequest, IocmngError, ServerUnavailable
 from iocmng.serve_app import APPLICATION_NAME, application
 from iocmng.settings import Settings

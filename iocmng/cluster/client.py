@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
 
-from iocmng.cluster.controller_actor import CONTROLLER_NAME, NAMESPACE, ControllerActor
+from iocmng.cluster.controller_actor import ControllerActor
+from iocmng.cluster.names import CONTROLLER_NAME, NAMESPACE
 from iocmng.cluster.ray_errors import controller_call
 from iocmng.core.builtin_pvs import Kind
-from iocmng.core.ports import Snapshot
-from iocmng.core.spec import PluginRequest
+from iocmng.core.request import PluginChange, PluginRequest
+from iocmng.core.state import Applied, Event, Generation, Snapshot
 from iocmng.settings import Settings
 
 
@@ -57,6 +58,26 @@ class RayControllerClient:
     async def restart(self, name: str, kind: Kind | None) -> int:
         """See Controller.restart."""
         return await controller_call(self._actor.restart.remote(name, kind))
+
+    async def rollback(self, name: str, kind: Kind | None, generation: int | None) -> int:
+        """See Controller.rollback."""
+        return await controller_call(self._actor.rollback.remote(name, kind, generation))
+
+    async def change(self, name: str, kind: Kind | None, change: PluginChange) -> int:
+        """See Controller.change."""
+        return await controller_call(self._actor.change.remote(name, kind, change))
+
+    async def apply(self, owner: str, requests: Sequence[PluginRequest]) -> tuple[list[Applied], int]:
+        """See Controller.apply."""
+        return await controller_call(self._actor.apply.remote(owner, requests))
+
+    async def generations(self, name: str) -> list[Generation]:
+        """See Controller.generations."""
+        return await controller_call(self._actor.generations.remote(name))
+
+    async def events(self, name: str | None, after: int, limit: int) -> list[Event]:
+        """See Controller.events."""
+        return await controller_call(self._actor.events.remote(name, after, limit))
 
     async def set_running(self, name: str, kind: Kind | None, running: bool) -> int:
         """See Controller.set_running."""

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import time
 from collections.abc import Awaitable
 from dataclasses import replace
 
 from iocmng.cluster.operations import Operations
 from iocmng.cluster.registry import Registry
-from iocmng.core.reconcile import Action, Launch, Replace, SetRunning, Stop, reconcile
+from iocmng.core.reconcile import (
+    Action,
+    Forgive,
+    Launch,
+    Replace,
+    Revive,
+    SetRunning,
+    Stop,
+    next_look,
+    reconcile,
+)
+from iocmng.core.spec import PluginStatus
 from iocmng.errors import IocmngError, WrongState
 
 _log = logging.getLogger(__name__)
@@ -18,18 +31,26 @@ _log = logging.getLogger(__name__)
 class ControlLoop:
     """Applies what reconcile() says, one action at a time for each plugin, all plugins at once."""
 
-    def __init__(self, registry: Registry, operations: Operations) -> None:
+    def __init__(self, registry: Registry, operations: Operations, stable_after: float, wake: asyncio.Event) -> None:
         self._registry = registry
         self._operations = operations
+        self._stable_after = stable_after
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
-        self._wake = asyncio.Event()
+        self._wake = wake
+        self._reviving: set[str] = set()
+        self.held: set[str] = set()
+        """Plugins that have to wait until it is their turn."""
         self.keep_rejected: set[str] = set()
         """Plugins that stay listed when they are rejected, because nobody waits for the answer."""
 
     def is_busy(self, name: str) -> bool:
         """Tell whether an action for this plugin is under way."""
         return name in self._tasks
+
+    def is_reviving(self, name: str) -> bool:
+        """Tell whether the loop is about to start a plugin again by itself."""
+        return name in self._tasks and name in self._reviving
 
     def kick(self) -> None:
         """Have the loop look again."""
@@ -56,17 +77,38 @@ class ControlLoop:
     async def run(self) -> None:
         """Run until cancelled."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            for action in reconcile(self._registry.desired, self._registry.observed, self._tasks):
+            await self._news()
+            now = time.monotonic()
+            busy = self._tasks.keys() | self.held
+            for action in reconcile(
+                self._registry.desired, self._registry.observed, busy, now=now, stable_after=self._stable_after
+            ):
                 self._begin(action)
-            for name in [name for name in self._waiters if name not in self._tasks]:
+            for name in [name for name in self._waiters if name not in self._tasks and name not in self.held]:
                 self._tell(name, None)
+
+    async def end(self) -> None:
+        """Give up all actions that are under way, and return when nothing of them is left."""
+        for name in list(self._tasks):
+            await self.cancel(name)
+
+    async def _news(self) -> None:
+        """Wait until somebody asks to look again, or it is time to."""
+        moment = next_look(self._idle_ones(), self._stable_after)
+        timeout = None if moment is None else max(0.0, moment - time.monotonic())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), timeout)
+        self._wake.clear()
+
+    def _idle_ones(self) -> dict[str, PluginStatus]:
+        busy = self._tasks.keys() | self.held
+        return {name: status for name, status in self._registry.observed.items() if name not in busy}
 
     def _begin(self, action: Action) -> None:
         name = _name(action)
         task = asyncio.create_task(self._apply(action), name=f"{type(action).__name__} {name}")
         self._tasks[name] = task
+        (self._reviving.add if isinstance(action, Revive) else self._reviving.discard)(name)
         task.add_done_callback(lambda done: self._ended(action, done))
 
     async def _apply(self, action: Action) -> None:
@@ -75,6 +117,10 @@ class ControlLoop:
                 await self._operations.launch(spec)
             case Replace(spec):
                 await self._operations.replace(spec)
+            case Revive(spec):
+                await self._operations.revive(spec)
+            case Forgive(name):
+                self._registry.observe(name, self._registry.observed[name].phase, crashes=0)
             case SetRunning(name, running):
                 await self._operations.set_running(name, running)
             case Stop(name):
@@ -92,6 +138,7 @@ class ControlLoop:
                 if not isinstance(error, IocmngError):
                     _log.error("an error of iocmng itself", exc_info=error)
                     error = IocmngError(f"internal error, please report it: {type(error).__name__}: {error}")
+                    self._operations.give_up(name, error)
                 self._undo(action)
         self._tell(name, error)
         self.kick()
@@ -99,15 +146,13 @@ class ControlLoop:
     def _undo(self, action: Action) -> None:
         """Desire again what was before an action that failed, so that it is not tried for ever."""
         name = _name(action)
-        spec, status = self._registry.desired.get(name), self._registry.observed.get(name)
+        spec = self._registry.desired.get(name)
         match action:
-            case Launch() if name not in self.keep_rejected:
-                self._operations.credentials.pop(name, None)
-                self._registry.forget(name)
-            case Replace() if spec is not None and status is not None:
-                self._registry.desire(replace(spec, generation=status.generation))
-            case SetRunning(_, running) if spec is not None:
-                self._registry.desire(replace(spec, running=not running))
+            case Launch(tried) if tried.files is None and name not in self.keep_rejected:
+                self._registry.forget(name, "rejected")
+            case SetRunning(_, True) if spec is not None:
+                # A stop that failed stays desired: a task that somebody wanted to stop must not start by itself.
+                self._registry.desire(replace(spec, running=False))
             case _:
                 pass
 
@@ -122,4 +167,4 @@ class ControlLoop:
 
 
 def _name(action: Action) -> str:
-    return action.spec.name if isinstance(action, Launch | Replace) else action.name
+    return action.spec.name if isinstance(action, Launch | Replace | Revive) else action.name

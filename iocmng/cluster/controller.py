@@ -3,35 +3,90 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from iocmng.cluster.boot import Boot, PluginsFile
 from iocmng.cluster.control_loop import ControlLoop
+from iocmng.cluster.keeper import Keeper
 from iocmng.cluster.operations import Operations
+from iocmng.cluster.plan import apply_plan
 from iocmng.cluster.registry import Registry
+from iocmng.cluster.watcher import Watcher
+from iocmng.core.backoff import RestartPolicy
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.lifecycle import LOADING, Phase
 from iocmng.core.names import check_plugin_name
-from iocmng.core.ports import PluginLauncher, Snapshot
-from iocmng.core.spec import PluginRequest, PluginSpec
-from iocmng.errors import DuplicatePlugin, IocmngError, UnknownPlugin, WrongKind, WrongState
+from iocmng.core.plugins_file import changed_spec
+from iocmng.core.ports import PluginLauncher, StateStore
+from iocmng.core.request import PluginChange, PluginRequest
+from iocmng.core.spec import PluginSpec
+from iocmng.core.state import Applied, Cause, Event, Generation, GenerationResult, PluginEntry, Snapshot
+from iocmng.errors import (
+    DuplicatePlugin,
+    IocmngError,
+    PluginCrashed,
+    StateUnavailable,
+    UnknownPlugin,
+    WrongKind,
+    WrongState,
+)
 
 _log = logging.getLogger(__name__)
+
+GENERATIONS_KEPT = 10
 
 
 class Controller:
     """Keeps what is desired, and has the control loop bring it about. Never runs author's code, never blocks.
 
     Calls that change something return the version of the snapshot that shows the change.
+
+    Args:
+        launcher: Makes the plugins' processes.
+        store: Keeps what must outlive this process.
+        site_prefix: PREFIX of all PVs.
+        policy: When plugins that ended by themselves are started again.
+        generations_kept: How many generations of each plugin can be rolled back to.
     """
 
-    def __init__(self, launcher: PluginLauncher, site_prefix: str) -> None:
-        self._registry = Registry()
-        self._operations = Operations(self._registry, launcher, site_prefix)
-        self._loop = ControlLoop(self._registry, self._operations)
-        self._task = asyncio.create_task(self._loop.run(), name="control loop")
+    def __init__(
+        self,
+        launcher: PluginLauncher,
+        store: StateStore,
+        site_prefix: str,
+        policy: RestartPolicy | None = None,
+        generations_kept: int = GENERATIONS_KEPT,
+    ) -> None:
+        policy = policy or RestartPolicy()
+        registry = self._registry = Registry()
+        keeper = self._keeper = Keeper(store, generations_kept)
+        registry.on_event = keeper.add_event
+        registry.owner_of = lambda name: entry.owner if (entry := keeper.entry(name)) else None
+        wake = asyncio.Event()
+        self._watcher = Watcher(registry, policy, wake.set)
+        self._operations = Operations(registry, launcher, keeper, self._watcher, site_prefix)
+        self._loop = ControlLoop(registry, self._operations, policy.stable_after, wake)
+        self._boot = Boot(registry, keeper, self._operations, self._watcher, self._loop, launcher)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, plugins_file: PluginsFile | None = None) -> None:
+        """Read the store, take over the processes that live, and begin to start all others.
+
+        Args:
+            plugins_file: What a plugins file asks for; it is applied before anything is started.
+
+        Raises:
+            StateUnavailable: If the store cannot be read.
+        """
+        await self._boot.read(plugins_file)
+        works = {"control loop": self._loop.run(), "events": self._keeper.write_events(), "boot": self._boot.run()}
+        self._tasks = [asyncio.create_task(work, name=name) for name, work in works.items()]
+        self._loop.kick()
 
     async def add(self, request: PluginRequest, kind: Kind | None, wait: bool) -> int:
         """Add a plugin.
@@ -51,24 +106,43 @@ class Controller:
             await self._loop.idle(name)
         if not self._is_free(name):
             raise DuplicatePlugin(f"a plugin named {name!r} exists already; remove it first, or restart it")
-        self._registry.forget(name)
-        self._registry.desire(request.spec(kind))
-        if request.pat is not None:
-            self._operations.credentials[name] = request.pat.get_secret_value()
-        (self._loop.keep_rejected.discard if wait else self._loop.keep_rejected.add)(name)
-        if not wait:
-            self._loop.kick()
-            return self._registry.announced
-        return await self._settled(name)
+        self._registry.forget(name, "added anew")
+        spec = request.spec(kind)
+        self._registry.desire(spec)
+        self._operations.causes[name] = Cause.ADD
+        self._keeper.offer_credential(name, request.pat.get_secret_value() if request.pat else None)
+        try:
+            if not wait:
+                await self._promise(spec)
+                return self._registry.announced
+            self._loop.keep_rejected.discard(name)
+            return await self._settled(name)
+        except IocmngError:
+            await self._forget_failed(name)
+            raise
 
     async def remove(self, name: str, kind: Kind | None) -> int:
-        """Stop a plugin and forget it, whatever it is doing."""
+        """Stop a plugin and forget it, whatever it is doing.
+
+        Raises:
+            StateUnavailable: If that cannot be kept; the plugin stays then.
+        """
         self._find(name, kind)
-        del self._registry.desired[name]
-        await self._loop.cancel(name)
+        self._loop.held.add(name)
+        try:
+            await self._loop.cancel(name)
+            await self._keeper.forget(name)
+        except StateUnavailable:
+            self._operations.resume(name)
+            raise
+        else:
+            self._registry.desired.pop(name, None)
+        finally:
+            self._loop.held.discard(name)
+            self._loop.kick()
         if name in self._registry.observed:
             await self._settled(name)
-        self._registry.forget(name)
+        self._registry.forget(name, "removed")
         return self._registry.announced
 
     async def restart(self, name: str, kind: Kind | None) -> int:
@@ -78,27 +152,106 @@ class Controller:
             WrongState: If something else is being done to it.
             IocmngError: Why the new version could not be started.
         """
-        spec = self._find_idle(name, kind)
-        self._registry.desire(spec.next_generation())
-        return await self._settled(name)
+        return await self._replace(replace(await self._find_idle(name, kind), files=None), Cause.RESTART)
+
+    async def rollback(self, name: str, kind: Kind | None, number: int | None) -> int:
+        """Replace a plugin by an earlier generation of it.
+
+        Args:
+            name: Name of the plugin.
+            kind: What the caller expects it to be.
+            number: Which one; None is the newest one that ran and differs from the present one.
+
+        Raises:
+            WrongState: If there is none to return to.
+            IocmngError: Why it could not be started.
+        """
+        spec = await self._find_idle(name, kind)
+        history = [one for one in await self._keeper.generations(name) if one.result is GenerationResult.STARTED]
+        if number is None:
+            earlier = (one for one in history if one.number < spec.generation and not _same(one.spec, spec))
+            target = next(earlier, None)
+        else:
+            target = next((one for one in history if one.number == number), None)
+        if target is None:
+            ran = ", ".join(str(one.number) for one in history) or "none"
+            raise WrongState(f"{name} has no such generation to return to; those that ran and are kept: {ran}")
+        old = target.spec
+        wanted = replace(
+            spec, source=old.source, parameters=old.parameters, resources=old.resources, node=old.node, files=old.files
+        )
+        return await self._replace(wanted, Cause.ROLLBACK)
+
+    async def change(self, name: str, kind: Kind | None, change: PluginChange) -> int:
+        """Change what is desired of a plugin, and replace it where that is needed.
+
+        Raises:
+            InvalidRequest: If the change does not fit the plugin's source.
+            IocmngError: Why the changed version could not be started; the old one runs then.
+        """
+        spec = await self._find_idle(name, kind)
+        changed = change.of(spec)
+        if "pat" in change.model_fields_set:
+            await self._keeper.set_credential(name, change.pat.get_secret_value() if change.pat else None)
+        if change.needs_replacement:
+            files = spec.files if changed.source == spec.source else None
+            return await self._replace(replace(changed, files=files), Cause.CHANGE)
+        await self._keeper.save(changed)
+        self._registry.desire(changed)
+        return self._registry.announced
+
+    async def apply(self, owner: str, requests: Sequence[PluginRequest]) -> tuple[list[Applied], int]:
+        """Make the plugins of a plugins file what its entries say; what fails is told and stops nothing."""
+        applied = await apply_plan(self, self._keeper, owner, requests)
+        self._registry.refresh(one.name for one in applied)
+        return applied, self._registry.announced
+
+    async def replace_by(self, name: str, request: PluginRequest) -> int:
+        """Make a plugin what an entry of a plugins file says.
+
+        Raises:
+            IocmngError: Why that could not be started; the old version runs then.
+        """
+        spec = await self._find_idle(name, None)
+        entry = self._keeper.entry(name)
+        changed = changed_spec(entry or PluginEntry(spec), request, self._keeper.next_number(spec))
+        if changed.generation == spec.generation:
+            await self._keeper.save(changed)
+            self._registry.desire(changed)
+            return self._registry.announced
+        return await self._replace(changed, Cause.APPLY)
 
     async def set_running(self, name: str, kind: Kind | None, running: bool) -> int:
-        """Start or stop a task's cycles.
+        """Start or stop a task's cycles; that lasts, also after a restart of the server.
 
         Raises:
             WrongKind: If it is a job.
             IocmngError: Why it could not be started.
         """
-        spec = self._find_idle(name, kind)
+        spec = await self._find_idle(name, kind)
         status = self._registry.observed[name]
         if status.facts is not None and status.facts.kind is Kind.JOB:
             raise WrongKind(f"{name} is a job: it has no cycles to start or stop; run it with POST /jobs/{name}/run")
-        self._operations.handle(name)  # raises where there is no process to start or stop anything in
+        if status.phase is Phase.CRASHED and running:
+            self._registry.observe(name, Phase.CRASHED, retry_at=time.monotonic())
+        elif status.phase is not Phase.CRASHED:
+            self._operations.handle(name)  # raises where there is no process to start or stop anything in
         if running and status.report is not None and not status.report.running:
             # It was told to run and gave up since; it has to be told again.
             self._registry.observe(name, status.phase, running=False)
-        self._registry.desire(replace(spec, running=running))
-        return await self._settled(name)
+        wanted = replace(spec, running=running)
+        if running:
+            await self._keeper.save(wanted)
+        self._registry.desire(wanted)
+        try:
+            version = await self._settled(name)
+            if self._registry.observed[name].phase is Phase.CRASHED and running:
+                raise PluginCrashed(self._registry.observed[name].message)
+            return version
+        finally:
+            # A stop is done before it is kept: it must not wait for a disk. A start that failed is not desired.
+            if name in self._registry.desired:
+                await self._keeper.save(self._registry.desired[name])
 
     async def run_job(self, name: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
         """Run a job; return its result and the version that shows it. Runs of one job wait for each other.
@@ -120,29 +273,65 @@ class Controller:
         self._find(name, None)
         return list(self._registry.logs.get(name, ()))[-tail:]
 
+    async def generations(self, name: str) -> list[Generation]:
+        """Return a plugin's generations, newest first."""
+        self._find(name, None)
+        return await self._keeper.generations(name)
+
+    async def events(self, name: str | None, after: int, limit: int) -> list[Event]:
+        """Return events, oldest first: of one plugin or of all, the newest `limit` of those above the id `after`."""
+        return await self._keeper.events(name, after, limit)
+
     async def watch(self, epoch: str, after: int) -> Snapshot:
         """Wait until the snapshot is newer than `after`; return what changed since, or all of it."""
         return await self._registry.watch(epoch, after)
 
-    async def load(self, requests: list[PluginRequest], problems: list[str]) -> None:
-        """Add the plugins of the plugins file one after the other; what fails is told and stops nothing."""
-        for problem in problems:
-            _log.error("plugins file: %s", problem)
-        for request in requests:
-            try:
-                await self.add(request, None, wait=False)
-                await self._loop.settled(request.name)
-            except IocmngError as error:
-                _log.error("plugin %s was not loaded: %s", request.name, error)
-        self._registry.set_ready()
+    async def abandon(self) -> None:
+        """Stop working; the plugins' processes live on, and a later Controller takes them over."""
+        for task in self._tasks:
+            task.cancel()
+        await self._loop.end()
+        self._watcher.release_all()
 
     async def shutdown(self) -> None:
-        """Stop all plugins in good order."""
-        names = list(self._registry.desired)
-        outcomes = await asyncio.gather(*(self.remove(name, None) for name in names), return_exceptions=True)
+        """Stop all plugins in good order; they come back when the server starts again."""
+        for task in self._tasks:
+            task.cancel()
+        await self._loop.end()
+        names = list(self._watcher.handles)
+        outcomes = await asyncio.gather(*(self._operations.end(name) for name in names), return_exceptions=True)
         for name, outcome in zip(names, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 _log.error("plugin %s did not stop in good order: %s", name, outcome)
+        await self._keeper.close()
+
+    async def _replace(self, wanted: PluginSpec, cause: Cause) -> int:
+        name = wanted.name
+        self._operations.causes[name] = cause
+        self._registry.desire_instead(replace(wanted, generation=self._keeper.next_number(wanted)))
+        return await self._settled(name)
+
+    async def _promise(self, spec: PluginSpec) -> None:
+        """Keep a spec, and only then let the loop begin with it."""
+        self._loop.held.add(spec.name)
+        self._loop.keep_rejected.add(spec.name)
+        try:
+            await self._keeper.save(spec)
+        except StateUnavailable:
+            self._registry.forget(spec.name, "it could not be kept")
+            raise
+        finally:
+            self._loop.held.discard(spec.name)
+            self._loop.kick()
+
+    async def _forget_failed(self, name: str) -> None:
+        """Leave nothing of an add that failed, unless somebody has added another one of its name since."""
+        if name not in self._registry.desired:
+            self._keeper.withdraw_credential(name)
+            self._operations.causes.pop(name, None)
+            if self._keeper.entry(name) is not None:
+                with contextlib.suppress(StateUnavailable):
+                    await self._keeper.forget(name)
 
     async def _settled(self, name: str) -> int:
         """Wait until the plugin is as desired; return the version that shows it, or raise with that version."""
@@ -168,9 +357,26 @@ class Controller:
             raise WrongKind(f"{name} is a {known.value}, not a {kind.value}; use /{known.value}s/{name}")
         return spec
 
-    def _find_idle(self, name: str, kind: Kind | None) -> PluginSpec:
-        spec = self._find(name, kind)
-        status = self._registry.observed.get(name)
+    async def _find_idle(self, name: str, kind: Kind | None) -> PluginSpec:
+        """Return what is desired of a plugin to which nothing is being done; give up a start that nobody asked for."""
+        self._find(name, kind)
+        if self._loop.is_reviving(name):
+            self._loop.held.add(name)
+            try:
+                await self._loop.cancel(name)
+                self._operations.resume(name)
+            finally:
+                self._loop.held.discard(name)
+        spec, status = self._find(name, kind), self._registry.observed.get(name)
+        if status is not None and status.phase is Phase.ACTIVE and self._loop.is_busy(name):
+            await self._loop.idle(name)  # it is up and about to be done
+            spec, status = self._find(name, kind), self._registry.observed.get(name)
         if self._loop.is_busy(name) or status is None or status.phase in LOADING:
             raise WrongState(f"{name} is being started, stopped or replaced; try again when that has ended")
         return spec
+
+
+def _same(one: PluginSpec, other: PluginSpec) -> bool:
+    """Tell whether two generations would run the same files with the same parameters."""
+    digests = {spec.files.digest if spec.files else None for spec in (one, other)}
+    return len(digests) == 1 and one.parameters == other.parameters

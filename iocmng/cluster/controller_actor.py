@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from iocmng.cluster.boot import PluginsFile
 from iocmng.cluster.controller import Controller
 from iocmng.cluster.launcher import RayLauncher
+from iocmng.core.backoff import Backoff, RestartPolicy
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.names import site_prefix
-from iocmng.core.ports import Snapshot
-from iocmng.core.spec import PluginRequest
+from iocmng.core.ports import StateStore
+from iocmng.core.request import PluginChange, PluginRequest
+from iocmng.core.state import Applied, Event, Generation, Snapshot
 from iocmng.errors import InvalidRequest
 from iocmng.loading.plugins_file import read_plugins_file
 from iocmng.settings import Settings
+from iocmng.store import import_legacy_once, open_store
 
-CONTROLLER_NAME = "iocmng-controller"
-NAMESPACE = "iocmng"
+_log = logging.getLogger(__name__)
 
 
 class ControllerActor:
@@ -26,8 +29,12 @@ class ControllerActor:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._started: asyncio.Task[Controller] | None = None
         self._launcher: RayLauncher | None = None
+        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        # Begun here, because after its death nobody calls it: plugins must be supervised without an API, too.
+        self._started: asyncio.Task[Controller] | None = asyncio.get_running_loop().create_task(self._start())
+        self._started.add_done_callback(_log_failure)
 
     async def start(self) -> None:
         """Start once; later calls find it done."""
@@ -44,6 +51,26 @@ class ControllerActor:
     async def restart(self, name: str, kind: Kind | None) -> int:
         """See Controller.restart."""
         return await (await self._controller()).restart(name, kind)
+
+    async def rollback(self, name: str, kind: Kind | None, generation: int | None) -> int:
+        """See Controller.rollback."""
+        return await (await self._controller()).rollback(name, kind, generation)
+
+    async def change(self, name: str, kind: Kind | None, change: PluginChange) -> int:
+        """See Controller.change."""
+        return await (await self._controller()).change(name, kind, change)
+
+    async def apply(self, owner: str, requests: Sequence[PluginRequest]) -> tuple[list[Applied], int]:
+        """See Controller.apply."""
+        return await (await self._controller()).apply(owner, requests)
+
+    async def generations(self, name: str) -> list[Generation]:
+        """See Controller.generations."""
+        return await (await self._controller()).generations(name)
+
+    async def events(self, name: str | None, after: int, limit: int) -> list[Event]:
+        """See Controller.events."""
+        return await (await self._controller()).events(name, after, limit)
 
     async def set_running(self, name: str, kind: Kind | None, running: bool) -> int:
         """See Controller.set_running."""
@@ -62,32 +89,56 @@ class ControllerActor:
         return await (await self._controller()).watch(epoch, after)
 
     async def shutdown(self) -> None:
-        """Stop all plugins and the warm processes."""
+        """Stop all plugins and the warm processes; the plugins come back at the next start."""
         await (await self._controller()).shutdown()
         if self._launcher is not None:
             await self._launcher.close()
 
     async def _controller(self) -> Controller:
-        if self._started is None:
+        # A start that failed is tried again: the disk may have room by now, or the database be back.
+        if self._started is None or (self._started.done() and self._started.exception() is not None):
             self._started = asyncio.create_task(self._start())
         return await asyncio.shield(self._started)
 
     async def _start(self) -> Controller:
         settings = self._settings
-        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-        self._launcher = RayLauncher(settings)
-        self._launcher.fill()
         beamline = await asyncio.to_thread(settings.beamline)
-        controller = Controller(self._launcher, site_prefix(settings.prefix, beamline))
-        self._loading = asyncio.create_task(self._load(controller))
+        store = await asyncio.to_thread(open_state, settings)
+        if self._launcher is None:
+            self._launcher = RayLauncher(settings.without_secrets())
+        controller = Controller(
+            self._launcher,
+            store,
+            site_prefix(settings.prefix, beamline),
+            RestartPolicy(Backoff(settings.crash_backoff, 2.0, settings.crash_backoff_limit), settings.stable_after),
+            settings.generations_kept,
+        )
+        try:
+            await controller.start(await asyncio.to_thread(self._plugins_file))
+        except BaseException:
+            store.close()
+            raise
         return controller
 
-    async def _load(self, controller: Controller) -> None:
-        requests: list[PluginRequest] = []
-        problems: list[str] = []
-        if self._settings.plugins_config is not None:
-            try:
-                requests, problems = await asyncio.to_thread(read_plugins_file, self._settings.plugins_config)
-            except InvalidRequest as error:
-                problems = [str(error)]
-        await controller.load(requests, problems)
+    def _plugins_file(self) -> PluginsFile | None:
+        file = self._settings.plugins_config
+        if file is None:
+            return None
+        try:
+            requests, problems = read_plugins_file(file)
+        except InvalidRequest as error:
+            requests, problems = [], [str(error)]
+        return PluginsFile(str(file), tuple(requests), tuple(problems))
+
+
+def open_state(settings: Settings) -> StateStore:
+    """Open the store; the first time, take over what an original iocmng has left in the plugins directory."""
+    store = open_store(settings)
+    for sentence in import_legacy_once(store, settings):
+        _log.warning("%s", sentence)
+    return store
+
+
+def _log_failure(started: asyncio.Task[Controller]) -> None:
+    if not started.cancelled() and (error := started.exception()):
+        _log.error("the Controller could not start: %s", error)

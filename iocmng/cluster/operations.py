@@ -1,36 +1,44 @@
-"""What the control loop does to one plugin: launch, replace, start and stop its cycles, stop it."""
+"""What the control loop does to one plugin: launch, replace, revive, start and stop its cycles, stop it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Coroutine
+from dataclasses import replace
 from typing import Any
 
+from iocmng.base.identity import short
+from iocmng.cluster.bundle_book import BundleBook
+from iocmng.cluster.keeper import Keeper
 from iocmng.cluster.registry import Registry
-from iocmng.core.lifecycle import Phase
-from iocmng.core.ports import Bundle, PluginHandle, PluginLauncher
-from iocmng.core.spec import PluginSpec, RecordInfo
-from iocmng.errors import IocmngError, PluginCrashed, WrongState
+from iocmng.cluster.watcher import Watcher
+from iocmng.core.lifecycle import LOADING, Phase
+from iocmng.core.ports import Bundle, FoundProcess, Placement, PluginHandle, PluginLauncher
+from iocmng.core.spec import FilesRef, PluginSpec, PluginStatus, RecordInfo
+from iocmng.core.state import Cause
+from iocmng.errors import IocmngError, SourceUnavailable, StateUnavailable, TimedOut, WrongState
 
 _log = logging.getLogger(__name__)
 
 
 class Operations:
-    """Each operation leaves the registry true, whatever happens, and no process that the registry does not know."""
+    """Each operation leaves the registry and the store true, whatever happens, and no process that they do not know."""
 
-    def __init__(self, registry: Registry, launcher: PluginLauncher, site_prefix: str) -> None:
+    def __init__(
+        self, registry: Registry, launcher: PluginLauncher, keeper: Keeper, watcher: Watcher, site_prefix: str
+    ) -> None:
         self._registry = registry
         self._launcher = launcher
+        self._keeper = keeper
+        self._watcher = watcher
+        self._bundles = BundleBook(launcher, keeper)
         self._site_prefix = site_prefix
-        self._handles: dict[str, PluginHandle] = {}
         self._running: dict[str, tuple[PluginSpec, Bundle]] = {}
-        self._fetched: dict[tuple[str, int], Bundle] = {}
-        self._followers: dict[str, asyncio.Task[None]] = {}
-        self._fetching = 0
-        self._collecting = asyncio.Lock()
-        self.credentials: dict[str, str] = {}
+        self.causes: dict[str, Cause] = {}
+        """Why the generation that is desired came to be, by name, until it has started."""
 
     def handle(self, name: str) -> PluginHandle:
         """Return the process of a plugin whose IOC is up.
@@ -38,61 +46,83 @@ class Operations:
         Raises:
             WrongState: If it has none.
         """
-        try:
-            return self._handles[name]
-        except KeyError:
-            raise WrongState(f"{name} is not up; restart it, or look at its status and message") from None
+        if handle := self._watcher.handles.get(name):
+            return handle
+        raise WrongState(f"{name} is not up; restart it, or look at its status and message")
 
     async def launch(self, spec: PluginSpec) -> None:
         """Fetch, check and start a plugin that has no process.
 
         Raises:
-            IocmngError: Why it could not be done; nothing of it is left but the entry, which says REJECTED.
+            IocmngError: Why it could not be done. Nothing of it is left but the entry: it says REJECTED, or, for a
+                plugin that was up once, CRASHED, and is tried again.
         """
-        observe = self._registry.observe
-        observe(spec.name, Phase.FETCHING, generation=spec.generation, failures=(), message="", running=spec.running)
+        name, observe = spec.name, self._registry.observe
+        reason = "start" if spec.files else str(self.causes.get(name, Cause.ADD))
+        observe(name, Phase.FETCHING, generation=spec.generation, failures=(), message="", reason=reason, retry_at=None)
         try:
-            bundle = await self._fetch(spec)
-            observe(spec.name, Phase.PREPARING)
-            handle = await self._ready_process(spec, bundle)
-            observe(spec.name, Phase.STARTING)
-            await self._start(spec, bundle, handle)
+            async with self._bundles.of(spec) as bundle:
+                observe(name, Phase.PREPARING)
+                handle = await self._ready_process(spec, bundle)
+                observe(name, Phase.STARTING)
+                await self._start(spec, bundle, handle, keep=True)
         except IocmngError as error:
-            observe(spec.name, Phase.REJECTED, failures=error.failures, message=error.message, facts=None)
-            self._registry.release_records(spec.name)
+            if spec.files is not None:
+                self._watcher.failed(name, error)
+            else:
+                self._reject(name, error)
             raise
-        finally:
-            await self._collect_bundles(spec)
+        self.causes.pop(name, None)
 
     async def replace(self, spec: PluginSpec) -> None:
         """Make a new process ready, stop the old one, start the new one.
 
         Raises:
-            IocmngError: Why the new version could not be started; the old one runs then.
+            IocmngError: Why the new version could not be started; it says what runs then.
         """
-        name, observe = spec.name, self._registry.observe
+        name, observe, cause = spec.name, self._registry.observe, self.causes.pop(spec.name, Cause.RESTART)
         before = self._registry.observed[name]
-        observe(name, Phase.REPLACING)
+        observe(name, Phase.REPLACING, reason=str(cause), retry_at=None)
         try:
-            bundle = await self._fetch(spec)
-            handle = await self._ready_process(spec, bundle)
-            async with _killed_on_failure(handle):
-                await self._end_process(name)
-                await self._start_or_revive(spec, bundle, handle)
-        except IocmngError:
-            if self._registry.observed[name].phase is Phase.REPLACING:
-                observe(name, before.phase, facts=before.facts)
-            if self._registry.observed[name].endpoint is not None:
-                self._claim(name, ())
-            raise
+            async with self._bundles.of(spec) as bundle:
+                handle = await self._ready_process(spec, bundle)
+                async with _killed_on_failure(handle):
+                    # Kept before the old version is touched: a full disk must not cost the plugin that runs.
+                    await self._keep(spec, bundle)
+                    await self._end_process(name)
+                    observe(name, Phase.REPLACING, endpoint=None, report=None)
+                    await self._start_or_return(spec, bundle, handle)
+        except IocmngError as error:
+            outcome = await self._settle_old(name, before, error)
+            await self._keeper.note_failure(spec, cause, error.message)
+            await self._bundles.collect()
+            raise with_outcome(error, outcome) from error
+        observe(name, Phase.ACTIVE, restarts=before.restarts + 1)
+        await self._keeper.note_start(self._registry.desired.get(name, spec), cause)
+
+    async def revive(self, spec: PluginSpec) -> None:
+        """Start a plugin again whose process has ended, from the files it ran from; what fails is tried again later."""
+        name = spec.name
+        before = self._registry.observed[name]
+        self._registry.observe(name, Phase.REPLACING, reason=f"start after: {before.last_exit}", retry_at=None)
+        try:
+            async with self._bundles.of(spec) as bundle:
+                handle = await self._ready_process(spec, bundle)
+                async with _killed_on_failure(handle):
+                    await self._start(spec, bundle, handle)
+        except IocmngError as error:
+            self._watcher.failed(name, error)
         else:
-            observe(name, Phase.ACTIVE, restarts=before.restarts + 1)
-        finally:
-            await self._collect_bundles(spec)
+            self._registry.observe(name, Phase.ACTIVE, restarts=before.restarts + 1)
 
     async def set_running(self, name: str, running: bool) -> None:
         """Start or stop the cycles of a plugin whose IOC is up."""
-        self._registry.report(name, await self.handle(name).set_running(running))
+        try:
+            self._registry.report(name, await self.handle(name).set_running(running))
+        except TimedOut:
+            # It has been told, and does it as soon as the author's code returns.
+            self._registry.observe(name, self._registry.observed[name].phase, running=running)
+            raise
         self._registry.observe(name, self._registry.observed[name].phase, running=running)
 
     async def stop(self, name: str) -> None:
@@ -100,23 +130,87 @@ class Operations:
         self._registry.observe(name, Phase.STOPPING)
         await self._end_process(name)
         self._running.pop(name, None)
-        self.credentials.pop(name, None)
-        self._registry.forget(name)
-        await self._collect_bundles()
+        self._bundles.release(name)
+        self._registry.forget(name, "removed")
+        await self._bundles.collect()
+        await self._launcher.forget_values(frozenset(self._registry.desired))
 
-    async def _fetch(self, spec: PluginSpec) -> Bundle:
-        async with self._collecting:  # what is being removed must not be found by a fetch
-            self._fetching += 1
-        try:
-            bundle = await self._launcher.fetch(spec.source, self.credentials.get(spec.name))
-            self._fetched[spec.name, spec.generation] = bundle
-            return bundle
-        finally:
-            self._fetching -= 1
+    async def end(self, name: str) -> None:
+        """End a plugin's process in good order; the plugin stays what it is, and comes back at the next start."""
+        self._registry.observe(name, Phase.STOPPING, reason="the server ends")
+        await self._end_process(name)
+
+    def give_up(self, name: str, error: IocmngError) -> None:
+        """After an error of our own, leave the plugin in a state from which it can go on."""
+        status = self._registry.observed.get(name)
+        if status is None or name not in self._registry.desired:
+            return
+        if status.phase is Phase.REPLACING and status.endpoint is not None:
+            self._registry.observe(name, Phase.ACTIVE)
+            self._registry.fall_back(name)
+        elif status.phase in LOADING and self._registry.desired[name].files is None:
+            self._reject(name, error)
+        elif status.phase in LOADING or status.phase is Phase.REPLACING:
+            self._watcher.failed(name, error)
+
+    def resume(self, name: str) -> None:
+        """Have an action done again that was given up half way."""
+        status = self._registry.observed.get(name)
+        if status is None:
+            return
+        if status.phase is Phase.REPLACING and status.endpoint is not None:
+            self._registry.observe(name, Phase.ACTIVE)
+        elif status.phase is Phase.REPLACING:
+            self._registry.observe(name, Phase.CRASHED, retry_at=time.monotonic())
+        elif status.phase in LOADING:
+            del self._registry.observed[name]
+
+    def adopt(self, found: FoundProcess) -> None:
+        """Take over a process that an earlier Controller has started.
+
+        Raises:
+            PluginRejected: If it serves records of another plugin.
+        """
+        name = found.spec.name
+        records = {record.name for record in found.endpoint.records}
+        self._registry.claim_records(name, records)
+        self._running[name] = (found.spec, found.bundle)
+        self._bundles.use(name, found.bundle)
+        self._registry.observe(
+            name,
+            Phase.ACTIVE,
+            generation=found.spec.generation,
+            running=found.running,
+            facts=found.facts,
+            endpoint=found.endpoint,
+            report=replace(found.report, log=()),
+            reason="the Controller has begun anew; the plugin ran on",
+        )
+        self._registry.report(name, found.report)
+        self._watcher.follow(name, found.handle, found.bundle.manifest.watchdog)
+
+    async def collect(self) -> None:
+        """Remove the files and values that belong to no plugin."""
+        await self._bundles.collect()
+        await self._launcher.forget_values(frozenset(self._registry.desired))
+
+    async def _keep(self, spec: PluginSpec, bundle: Bundle) -> None:
+        """Keep what is desired now, with the files that this generation starts from.
+
+        Raises:
+            StateUnavailable: If that cannot be kept.
+        """
+        name, files = spec.name, FilesRef(bundle.digest, bundle.commit, bundle.branch)
+        if name in self._registry.desired and self._registry.desired[name].generation == spec.generation:
+            wanted = self._registry.desired[name] = replace(self._registry.desired[name], files=files)
+            entry = self._keeper.entry(name)
+            if entry is None or entry.spec != wanted:
+                await self._keeper.save(wanted)
 
     async def _ready_process(self, spec: PluginSpec, bundle: Bundle) -> PluginHandle:
         """Return a process that has the plugin imported, checked and built, and serves nothing yet."""
-        handle = await self._launcher.take_process()
+        placement = Placement({**bundle.manifest.resources, **spec.resources}, {**bundle.manifest.node, **spec.node})
+        handle = await self._launcher.take_process(placement)
         async with _killed_on_failure(handle):
             facts = await handle.prepare(spec, bundle, self._site_prefix)
             records = await handle.build()
@@ -124,72 +218,94 @@ class Operations:
             self._registry.observe(spec.name, self._registry.observed[spec.name].phase, facts=facts)
         return handle
 
-    async def _start(self, spec: PluginSpec, bundle: Bundle, handle: PluginHandle) -> None:
+    async def _start(self, spec: PluginSpec, bundle: Bundle, handle: PluginHandle, *, keep: bool = False) -> None:
         name = spec.name
         async with _killed_on_failure(handle):
+            await self._keeper.note_node(name, handle.remote_node)
             endpoint, report = await handle.start(spec.running)
-        self._handles[name] = handle
+            if keep:
+                await self._keep(spec, bundle)
+                await self._keeper.note_node(name, handle.remote_node)
+                if cause := self.causes.pop(name, None):
+                    await self._keeper.note_start(self._registry.desired.get(name, spec), cause)
         self._running[name] = (spec, bundle)
-        changes = {"generation": spec.generation, "running": spec.running, "failures": (), "message": ""}
-        self._registry.observe(name, Phase.ACTIVE, endpoint=endpoint, report=None, **changes)
+        self._bundles.use(name, bundle)
+        self._registry.observe(
+            name,
+            Phase.ACTIVE,
+            generation=spec.generation,
+            running=spec.running,
+            failures=(),
+            message="",
+            endpoint=endpoint,
+            report=replace(report, log=()),
+            silent=False,
+            next_try=None,
+        )
         self._registry.report(name, report)
         self._claim(name, ())  # those that it serves, and no more
-        self._followers[name] = asyncio.create_task(self._follow(name, handle))
+        self._watcher.follow(name, handle, bundle.manifest.watchdog)
 
-    async def _start_or_revive(self, spec: PluginSpec, bundle: Bundle, handle: PluginHandle) -> None:
+    async def _start_or_return(self, spec: PluginSpec, bundle: Bundle, handle: PluginHandle) -> None:
+        """Start the new version; if it fails, the version that ran before, from its kept bundle."""
+        name = spec.name
         try:
             await self._start(spec, bundle, handle)
         except IocmngError:
-            await self._revive(spec.name)
+            if name in self._running:
+                old_spec, old_bundle = self._running[name]
+                try:
+                    await self._start(old_spec, old_bundle, await self._ready_process(old_spec, old_bundle))
+                except IocmngError as error:
+                    _log.error("%s: the version that ran before could not be started again: %s", name, error)
             raise
 
-    async def _revive(self, name: str) -> None:
-        """Start the version again that ran before, from its kept bundle."""
-        if name not in self._running:
-            return
-        spec, bundle = self._running[name]
-        try:
-            await self._start(spec, bundle, await self._ready_process(spec, bundle))
-        except IocmngError as error:
-            _log.error("%s: the version that ran before could not be started again: %s", name, error)
-            self._registry.observe(name, Phase.CRASHED, message=f"neither version starts: {error}", endpoint=None)
+    async def _settle_old(self, name: str, before: PluginStatus, error: IocmngError) -> str:
+        """After a failed replacement, desire what was before; return in words what runs now."""
+        self._registry.fall_back(name)
+        status, spec = self._registry.observed[name], self._registry.desired.get(name)
+        if spec is not None and (entry := self._keeper.entry(name)) and entry.spec != spec:
+            try:
+                await self._keeper.save(spec)
+            except StateUnavailable as trouble:
+                _log.error("%s: after a restart of the server its failed version would be tried: %s", name, trouble)
+        commit = f" ({short(spec.files.commit)})" if spec and spec.files else ""
+        version = f"generation {status.generation}{commit}"
+        if status.endpoint is None:
+            self._watcher.failed(name, error, "neither version starts")
+            return f"{version} could not be started again; it is tried again later"
+        if status.phase is Phase.REPLACING:  # untouched
+            self._registry.observe(name, Phase.ACTIVE, facts=before.facts, reason=f"the new version failed: {error}")
+            self._claim(name, ())
+            return f"{version} runs on"
+        self._claim(name, ())
+        return f"{version} was started again"
+
+    def _reject(self, name: str, error: IocmngError) -> None:
+        self._registry.observe(
+            name, Phase.REJECTED, failures=error.failures, message=error.message, facts=None, endpoint=None, report=None
+        )
+        self._registry.release_records(name)
+        if isinstance(error, SourceUnavailable):
+            self._watcher.try_again(name)
 
     async def _end_process(self, name: str) -> None:
-        if follower := self._followers.pop(name, None):
-            follower.cancel()
-        if handle := self._handles.pop(name, None):
+        if handle := self._watcher.release(name):
             last = await handle.stop()
             if last is not None:
                 self._registry.report(name, last)
-
-    async def _follow(self, name: str, handle: PluginHandle) -> None:
-        """Pass on what the process says; the same outstanding call tells of its end at once."""
-        try:
-            while True:
-                self._registry.report(name, await handle.next_report())
-        except PluginCrashed as error:
-            _log.error("%s crashed: %s", name, error)
-            self._handles.pop(name, None)
-            message = f"{error}; start it again with POST /plugins/{name}/restart"
-            self._registry.observe(name, Phase.CRASHED, message=message, report=None, endpoint=None)
 
     def _claim(self, name: str, records: tuple[RecordInfo, ...]) -> None:
         status = self._registry.observed[name]
         serving = status.endpoint.records if status.endpoint is not None else ()
         self._registry.claim_records(name, {record.name for record in (*records, *serving)})
 
-    async def _collect_bundles(self, done: PluginSpec | None = None) -> None:
-        """Remove the files that no plugin uses, unless a fetch is under way that could be about to use them.
 
-        Args:
-            done: The spec whose launch or replacement has ended; what it fetched is in use by now, or not needed.
-        """
-        if done is not None:
-            self._fetched.pop((done.name, done.generation), None)
-        async with self._collecting:
-            if self._fetching == 0:
-                used = [bundle for _, bundle in self._running.values()] + list(self._fetched.values())
-                await self._launcher.forget_bundles(frozenset(bundle.digest for bundle in used))
+def with_outcome(error: IocmngError, outcome: str) -> IocmngError:
+    """Return the error of a failed replacement, which says what runs now."""
+    told = type(error)(f"{error.message}; {outcome}")
+    told.failures = error.failures
+    return told
 
 
 @contextlib.asynccontextmanager

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import faulthandler
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -13,6 +16,7 @@ import ray
 from iocmng.base.host import PluginHost
 from iocmng.base.identity import Identity, identify
 from iocmng.base.plugin import PluginBase
+from iocmng.cluster.lease import Lease
 from iocmng.core import pv_client
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.names import plugin_pv_prefix, plugin_segment
@@ -23,13 +27,27 @@ from iocmng.epics.clients import EpicsPvClient
 from iocmng.epics.ioc import SoftIoc
 from iocmng.epics.loader import load_epics
 from iocmng.errors import WrongKind
+from iocmng.loading.bundles import bundle_is_here, unpack_bundle
 from iocmng.loading.importer import load_class
+from iocmng.settings import Settings
 
 REPORT_PERIOD = 1.0
 """Seconds between two reports while only counters and log lines change; each costs some milliseconds of CPU."""
 
 REPORT_PAUSE = 0.02
 """Seconds in which changes are gathered into one report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a process serves, see core.ports.FoundProcess."""
+
+    spec: PluginSpec
+    bundle: Bundle
+    facts: PluginFacts
+    endpoint: Endpoint
+    report: Report
+    running: bool
 
 
 class PluginProcess:
@@ -40,11 +58,21 @@ class PluginProcess:
         self._class: type[PluginBase] | None = None
         self._identity: Identity | None = None
         self._records: tuple[RecordInfo, ...] = ()
+        self._served: Served | None = None
+        self._lease = Lease()
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
 
     async def warm(self) -> tuple[int, str]:
-        """Load Python's and EPICS's libraries before a plugin is known; return the process id and Ray's node id."""
+        """Load Python's and EPICS's libraries before a plugin is known; return the process id and Ray's node id.
+
+        A Controller that finds this process asks again, and is told the same.
+        """
+        if self._host is None:
+            await self._load()
+        return os.getpid(), ray.get_runtime_context().get_node_id()
+
+    async def _load(self) -> None:
         loop = asyncio.get_running_loop()
 
         def notify(urgent: bool) -> None:
@@ -53,14 +81,31 @@ class PluginProcess:
 
         self._host = PluginHost(SoftIoc(), time, notify)
         await asyncio.wrap_future(self._host.thread.submit(load_epics))
-        return os.getpid(), ray.get_runtime_context().get_node_id()
 
-    async def prepare(
-        self, spec: PluginSpec, bundle: Bundle, site_prefix: str, log_level: str, pva: bool
-    ) -> PluginFacts:
+    async def describe(self) -> Served | None:
+        """Return what this process serves, for a Controller that finds it; None if it serves nothing."""
+        if self._served is None or self._host is None:
+            return None
+        return replace(self._served, report=self._host.report())
+
+    async def has_files(self, bundle: Bundle) -> bool:
+        """Tell whether a bundle lies on this node."""
+        return await asyncio.to_thread(bundle_is_here, bundle)
+
+    async def receive(self, packed: bytes, settings: Settings) -> None:
+        """Lay a bundle that was packed on another node into the store of this one."""
+        await asyncio.to_thread(unpack_bundle, packed, settings)
+
+    async def note_fatal_signals(self, file: str) -> None:
+        """Have Python write into this file where author's code was when a signal such as SIGSEGV ends the process."""
+        faulthandler.enable(open(file, "w"), all_threads=False)  # noqa: SIM115, ASYNC230, PTH123  open until the end
+
+    async def prepare(self, spec: PluginSpec, bundle: Bundle, site_prefix: str, settings: Settings) -> PluginFacts:
         """Import the plugin and check everything about it."""
-        self._log_level = log_level
-        pv_client.install(EpicsPvClient(pva))
+        self._spec, self._bundle = spec, bundle
+        self._log_level = settings.log_level
+        self._values = settings.values_dir(spec.name)
+        pv_client.install(EpicsPvClient(settings.pva))
         assert self._host is not None
         manifest = bundle.manifest
         loading = self._host.thread.submit(load_class, bundle.directory, bundle.packages, manifest)
@@ -70,7 +115,7 @@ class PluginProcess:
         prefix = plugin_pv_prefix(site_prefix, spec.name, manifest.prefix)
         identity = identify(spec.name, prefix, cls.kind, manifest, spec.parameters, bundle.commit)
         self._identity = identity
-        return PluginFacts(
+        self._facts = PluginFacts(
             kind=cls.kind,
             class_name=cls.__name__,
             mode=identity.mode.value if cls.kind is Kind.TASK else "",
@@ -80,14 +125,19 @@ class PluginProcess:
             pv_definitions={"inputs": _plain(manifest.inputs), "outputs": _plain(manifest.outputs)},
             commit=bundle.commit,
             branch=bundle.branch,
+            resources=manifest.resources,
+            node_labels=manifest.node,
         )
+        return self._facts
 
     async def build(self) -> tuple[RecordInfo, ...]:
         """Make the plugin's object and its records."""
         assert self._host is not None
         assert self._class is not None
         assert self._identity is not None
-        self._records = await asyncio.wrap_future(self._host.build(self._class, self._identity, self._log_level))
+        self._records = await asyncio.wrap_future(
+            self._host.build(self._class, self._identity, self._log_level, self._values)
+        )
         return self._records
 
     async def start(self, running: bool) -> tuple[Endpoint, Report]:
@@ -96,17 +146,25 @@ class PluginProcess:
         ca_port, pva_port = await asyncio.wrap_future(self._host.thread.submit(self._host.serve))
         report = await self.set_running(True) if running else self._host.report()
         node = ray.get_runtime_context().get_node_id()
-        return Endpoint(ray.util.get_node_ip_address(), ca_port, pva_port, os.getpid(), node, self._records), report
+        endpoint = Endpoint(ray.util.get_node_ip_address(), ca_port, pva_port, os.getpid(), node, self._records)
+        self._served = Served(self._spec, self._bundle, self._facts, endpoint, report, running)
+        return endpoint, report
 
-    async def next_report(self) -> Report:
-        """Wait until there is something new to tell."""
+    async def next_report(self, within: float, lease: float | None) -> Report:
+        """Wait until there is something new to tell, or so many seconds.
+
+        Args:
+            within: Seconds after which there is an answer in any case.
+            lease: Seconds for which the PVs may be served from now on without another such call; None is for ever.
+        """
         assert self._host is not None
-        await self._changed.wait()
-        try:
-            await asyncio.wait_for(self._urgent.wait(), REPORT_PERIOD)
-            await asyncio.sleep(REPORT_PAUSE)
-        except TimeoutError:
-            pass
+        self._lease.renew(lease, self._host)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._changed.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._urgent.wait(), REPORT_PERIOD)
+                    await asyncio.sleep(REPORT_PAUSE)
         self._changed.clear()
         self._urgent.clear()
         return self._host.report()
@@ -118,6 +176,8 @@ class PluginProcess:
             PluginRejected: For the step `initialize`, if it raises.
         """
         assert self._host is not None
+        if self._served is not None:
+            self._served = replace(self._served, running=running)
         await asyncio.wrap_future(self._host.set_running(running))
         return self._host.report()
 
@@ -129,6 +189,7 @@ class PluginProcess:
 
     async def end(self) -> Report | None:
         """Run cleanup(); return the last report, which has its log lines."""
+        self._served = None
         if self._host is None or self._identity is None:
             return None
         await asyncio.wrap_future(self._host.end())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable
 from typing import Any
 
@@ -56,12 +57,11 @@ def _cause(error: RayTaskError) -> IocmngError:
 def _exit_detail(error: RayActorError) -> str:
     """Return what Ray knows of a process's end, in a few words."""
     text = str(error)
-    for sign, words in (
-        ("SIGSEGV", ": segmentation fault"),
-        ("exit code 139", ": segmentation fault"),
-        ("SYSTEM_ERROR", " by itself (it crashed, called exit, or was killed)"),
-        ("exit code", " by itself (it crashed, called exit, or was killed)"),
-    ):
-        if sign in text:
-            return words
+    if code := re.search(r"exit code (\d+)", text):
+        return f" with exit code {code[1]}"
+    if "its node has died" in text:
+        return " because its node is lost"
+    if "SYSTEM_ERROR" in text:
+        # Ray's own guesses name a segmentation fault, whatever it was.
+        return " by itself: it crashed, called exit, or was killed"
     return ""

@@ -6,13 +6,14 @@ import asyncio
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from iocmng.cluster.view import plugin_view
+from iocmng.cluster.view import plugin_view, shown_status
 from iocmng.core.lifecycle import Phase, check_transition
-from iocmng.core.ports import Snapshot
-from iocmng.core.spec import PluginSpec, PluginStatus, Report
+from iocmng.core.spec import FilesRef, PluginSpec, PluginStatus, Report
+from iocmng.core.state import Event, Snapshot
 from iocmng.errors import CheckFailure, PluginRejected
 
 WATCH_TIMEOUT = 20.0
@@ -26,6 +27,12 @@ COUNTERS_PAUSE = 0.5
 
 LOG_LINES = 2000
 """Log lines kept for each plugin."""
+
+REMOVED_NAMES = 500
+"""Removed plugins of which it is remembered when they went."""
+
+RECENT_EVENTS = 1000
+"""Events that those who watch may have missed and still get with their next answer."""
 
 
 class Registry:
@@ -43,7 +50,14 @@ class Registry:
         # Versions of a later life are higher, so that a replica that missed the change cannot mistake one for another.
         self.version = time.time_ns() // 1_000_000
         self.ready = False
+        self.last_event = 0
+        self.on_event: Callable[[Event], None] = lambda _: None
+        self.owner_of: Callable[[str], str | None] = lambda _: None
+        self._fallback: dict[str, PluginSpec] = {}
+        self._recent: deque[tuple[int, Event]] = deque(maxlen=RECENT_EVENTS)
+        self._shown: dict[str, str] = {}
         self._changed_at: dict[str, int] = {}
+        self._forgotten_at = 0
         self._record_owner: dict[str, str] = {}
         self._news = asyncio.Event()
         self.announced = self.version
@@ -52,6 +66,26 @@ class Registry:
         """Set what is desired under the spec's name."""
         self.desired[spec.name] = spec
         self._touch(spec.name)
+
+    def desire_instead(self, spec: PluginSpec, before: PluginSpec | None = None) -> None:
+        """Desire another generation of a plugin; `fall_back` returns to the one before."""
+        self._fallback[spec.name] = before or self.desired[spec.name]
+        self.desire(spec)
+
+    def accept(self, name: str, files: FilesRef) -> PluginSpec | None:
+        """Note the files that a plugin runs from; return its spec with them, or None if it is no longer desired."""
+        self._fallback.pop(name, None)
+        spec = self.desired.get(name)
+        if spec is not None:
+            spec = self.desired[name] = replace(spec, files=files)
+        return spec
+
+    def fall_back(self, name: str) -> None:
+        """Desire again what was desired before the last `desire_instead`, and no new start of it."""
+        spec, status = self.desired.get(name), self.observed.get(name)
+        before = self._fallback.pop(name, spec)
+        if before is not None and spec is not None and status is not None:
+            self.desire(replace(before, generation=status.generation, running=spec.running))
 
     def observe(self, name: str, phase: Phase, **changes: Any) -> PluginStatus:
         """Note a plugin's phase and whatever else changed.
@@ -66,6 +100,7 @@ class Registry:
             status = replace(before, phase=check_transition(before.phase, phase), **changes)
         self.observed[name] = status
         self._touch(name)
+        self._note_event(name, changes.get("reason") or changes.get("message") or status.reason)
         return status
 
     def report(self, name: str, report: Report, *, urgent: bool = False) -> None:
@@ -83,10 +118,14 @@ class Registry:
         if status is not None and (before is None or before.version <= report.version):
             self.observed[name] = replace(status, report=replace(report, log=()))
             self._touch(name, urgent=urgent or before is None or _words(before) != _words(report))
+            self._note_event(name, report.message)
 
-    def forget(self, name: str) -> None:
+    def forget(self, name: str, reason: str = "") -> None:
         """Drop everything about a plugin."""
-        for table in (self.desired, self.observed, self.logs):
+        if name in self._shown:
+            self._emit(name, "removed", reason, self.observed.get(name))
+            del self._shown[name]
+        for table in (self.desired, self.observed, self.logs, self._fallback):
             table.pop(name, None)
         self.release_records(name)
         self._touch(name)
@@ -114,6 +153,11 @@ class Registry:
         """Give a plugin's record names back."""
         self._record_owner = {record: owner for record, owner in self._record_owner.items() if owner != name}
 
+    def refresh(self, names: Iterable[str]) -> None:
+        """Have the objects of these plugins shown anew."""
+        for name in names:
+            self._touch(name)
+
     def set_ready(self) -> None:
         """Note that the plugins file has been loaded."""
         self.ready = True
@@ -121,12 +165,13 @@ class Registry:
 
     async def watch(self, epoch: str, after: int) -> Snapshot:
         """Wait until there is something newer than `after`, or a while; return what changed."""
-        complete = epoch != self.epoch or after > self.version
+        complete = epoch != self.epoch or after > self.version or after < self._forgotten_at
         if not complete:
             await self._wait_for_news(after)
         names = self.desired if complete else [name for name, at in self._changed_at.items() if at > after]
         plugins = {name: self.view(name) for name in names}
-        return Snapshot(self.epoch, self.version, complete, plugins, self.ready)
+        events = () if complete else tuple(event for version, event in self._recent if version > after)
+        return Snapshot(self.epoch, self.version, complete, plugins, self.ready, events)
 
     async def _wait_for_news(self, after: int) -> None:
         end = time.monotonic() + WATCH_TIMEOUT
@@ -144,16 +189,47 @@ class Registry:
         spec = self.desired.get(name)
         if spec is None:
             return None
-        return plugin_view(spec, self.observed.get(name) or PluginStatus(Phase.FETCHING))
+        return plugin_view(spec, self.observed.get(name) or PluginStatus(Phase.FETCHING), self.owner_of(name))
+
+    def _note_event(self, name: str, reason: str) -> None:
+        """Tell of a change of the status that the REST API shows."""
+        status = self.observed[name]
+        shown = shown_status(status)
+        if shown != self._shown.get(name):
+            self._emit(name, shown, reason, status)
+            self._shown[name] = shown
+
+    def _emit(self, name: str, shown: str, reason: str, status: PluginStatus | None) -> None:
+        self.last_event += 1
+        event = Event(
+            id=self.last_event,
+            at=time.time(),
+            plugin=name,
+            status=shown,
+            previous=self._shown.get(name),
+            reason=reason,
+            generation=status.generation if status else 0,
+            node=status.endpoint.node if status and status.endpoint else None,
+        )
+        self._recent.append((self.version + 1, event))
+        self._touch(name)
+        self.on_event(event)
 
     def _touch(self, name: str | None, *, urgent: bool = True) -> None:
         self.version += 1
         if name is not None:
             self._changed_at[name] = self.version
+            if len(self._changed_at) > len(self.desired) + REMOVED_NAMES:
+                self._forget_removed()
         if urgent:
             self.announced = self.version
             news, self._news = self._news, asyncio.Event()
             news.set()
+
+    def _forget_removed(self) -> None:
+        """Drop the notes of removed plugins; who has not seen their removal yet gets everything anew."""
+        gone = [name for name in self._changed_at if name not in self.desired]
+        self._forgotten_at = max(self._changed_at.pop(name) for name in gone)
 
 
 def _words(report: Report) -> tuple[str, str, str, bool]:

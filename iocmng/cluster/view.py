@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from iocmng.core.lifecycle import status_word
@@ -16,7 +17,25 @@ def validation(failures: tuple[CheckFailure, ...], warnings: tuple[str, ...] = (
     return {"ok": not failures, "errors": [failure.to_dict() for failure in failures], "warnings": list(warnings)}
 
 
-def plugin_view(spec: PluginSpec, status: PluginStatus) -> dict[str, Any]:
+def shown_status(status: PluginStatus) -> str:
+    """Return the `status` of the REST contract."""
+    if status.silent:
+        return "error"
+    source_failed = any(failure.step in ("clone", "initialize") for failure in status.failures)
+    return status_word(status.phase, status.report.status if status.report else None, source_failed=source_failed)
+
+
+def shown_message(status: PluginStatus) -> str:
+    """Return what there is to say of a plugin: our own word before the plugin's."""
+    return status.message or (status.report.message if status.report else "")
+
+
+def iso_time(seconds: float | None) -> str | None:
+    """Return a moment, in seconds since 1970-01-01 UTC, as ISO 8601."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def plugin_view(spec: PluginSpec, status: PluginStatus, owner: str | None = None) -> dict[str, Any]:
     """Return the plugin object; what is not known yet is null or empty."""
     facts = status.facts
     return {
@@ -38,7 +57,13 @@ def plugin_view(spec: PluginSpec, status: PluginStatus) -> dict[str, Any]:
         "autostart_order": spec.autostart_order,
         "validation": validation(status.failures, facts.warnings if facts else ()),
         "restarts": status.restarts,
-        "generation": spec.generation,
+        "crashes": status.crashes,
+        "last_exit": status.last_exit,
+        "next_try": iso_time(status.next_try),
+        "generation": status.generation or spec.generation,
+        "owner": owner,
+        "resources": {**(facts.resources if facts else {}), **spec.resources},
+        "node_labels": {**(facts.node_labels if facts else {}), **spec.node},
     }
 
 
@@ -56,14 +81,14 @@ def _source_keys(spec: PluginSpec, status: PluginStatus) -> dict[str, Any]:
 
 def _observed_keys(status: PluginStatus) -> dict[str, Any]:
     report = status.report
-    source_failed = any(failure.step in ("clone", "initialize") for failure in status.failures)
     return {
-        "status": status_word(status.phase, report.status if report else None, source_failed=source_failed),
+        "status": shown_status(status),
         "running": bool(report and report.running),
         "state": report.state if report else None,
         "cycle_count": report.cycle_count if report else 0,
         "overruns": report.overruns if report else 0,
-        "message": status.message or (report.message if report else ""),
+        "message": shown_message(status),
+        "hung": status.silent or bool(report and report.hung),
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +27,25 @@ class Backoff:
             return 0.0
         # The exponent is capped so that a task that fails for a year does not overflow a float.
         return min(self.limit, self.first * self.factor ** min(failures - 1, 64))
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """When a plugin whose process has ended by itself is started again.
+
+    Attributes:
+        backoff: Waits from the second start in a row on; the first is made at once.
+        stable_after: Seconds of service after which earlier ends are forgotten.
+        jitter: A wait is shortened or lengthened by up to this part of it, so that plugins that ended together do not
+            all start together.
+        draw: Returns a number from 0 to 1.
+    """
+
+    backoff: Backoff = field(default_factory=Backoff)
+    stable_after: float = 60.0
+    jitter: float = 0.2
+    draw: Callable[[], float] = random.random
+
+    def delay(self, crashes: int) -> float:
+        """Return the seconds to wait after so many ends in a row (counted from 1)."""
+        return self.backoff.delay(crashes - 1) * (1 + self.jitter * (2 * self.draw() - 1))

@@ -43,8 +43,8 @@ class JobState(StrEnum):
     FAILED = "FAILED"
 
 
-def _input(name: str, desc: str, value: bool, **fields: Any) -> DeclaredPv:
-    pv = BoolPv(type="bool", desc=desc, value=value, autosave=False, **fields)
+def _input(name: str, desc: str, value: bool, autosave: bool = False, **fields: Any) -> DeclaredPv:
+    pv = BoolPv(type="bool", desc=desc, value=value, autosave=autosave, **fields)
     return DeclaredPv(name=name, direction=Direction.INPUT, pv=pv, built_in=True)
 
 
@@ -70,7 +70,7 @@ _VERSION = _output("VERSION", StringPv(type="string", desc="parameters.version, 
 
 def _task_pvs() -> tuple[DeclaredPv, ...]:
     return (
-        _input("ENABLE", "0 pauses the task, 1 resumes it", True, znam="DISABLED", onam="ENABLED"),
+        _input("ENABLE", "0 pauses the task, 1 resumes it", True, autosave=True, znam="DISABLED", onam="ENABLED"),
         _status(TaskState, TaskState.ERROR),
         _MESSAGE,
         _VERSION,

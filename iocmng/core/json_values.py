@@ -68,3 +68,18 @@ def deep_merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str
         else:
             merged[key] = value
     return merged
+
+
+def merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `target` changed by a JSON Merge Patch (RFC 7396): objects are merged, a null takes a key away."""
+    merged = dict(target)
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict):
+            below = merged.get(key)
+            base = cast("dict[str, Any]", below) if isinstance(below, dict) else {}
+            merged[key] = merge_patch(base, cast("dict[str, Any]", value))
+        else:
+            merged[key] = value
+    return merged

@@ -1,10 +1,10 @@
 """The phases of a plugin and the one table of what may follow what.
 
 FETCHING -> PREPARING -> STARTING -> ACTIVE -> STOPPING -> (gone)
-|           |           |          |
-+-----------+-----------+          +-> REPLACING -> ACTIVE
-|                      |
-REJECTED               CRASHED
+|           |            |           |
++-----------+------------+           +-> REPLACING -> ACTIVE
+|                        |           |   |
+REJECTED (a new plugin)  +- CRASHED -+---+   (one that was up before: it is tried again)
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Phase(StrEnum):
     REPLACING = "replacing"  # its IOC is up while a new version is made ready
     STOPPING = "stopping"  # cleanup(), then the process ends
     REJECTED = "rejected"  # it failed; only this entry is left
-    CRASHED = "crashed"  # its process ended by itself
+    CRASHED = "crashed"  # its process ended by itself, or did not start again; it is tried again
 
 
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
-    Phase.FETCHING: frozenset({Phase.PREPARING, Phase.REJECTED, Phase.STOPPING}),
-    Phase.PREPARING: frozenset({Phase.STARTING, Phase.REJECTED, Phase.STOPPING}),
-    Phase.STARTING: frozenset({Phase.ACTIVE, Phase.REJECTED, Phase.STOPPING}),
+    Phase.FETCHING: frozenset({Phase.PREPARING, Phase.REJECTED, Phase.CRASHED, Phase.STOPPING}),
+    Phase.PREPARING: frozenset({Phase.STARTING, Phase.REJECTED, Phase.CRASHED, Phase.STOPPING}),
+    Phase.STARTING: frozenset({Phase.ACTIVE, Phase.REJECTED, Phase.CRASHED, Phase.STOPPING}),
     Phase.ACTIVE: frozenset({Phase.REPLACING, Phase.STOPPING, Phase.CRASHED}),
     Phase.REPLACING: frozenset({Phase.ACTIVE, Phase.STOPPING, Phase.CRASHED}),
     Phase.STOPPING: frozenset(),

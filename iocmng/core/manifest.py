@@ -54,6 +54,39 @@ class Parameters(BaseModel):
                 return data
 
 
+ResourceTable = dict[
+    Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")],
+    Annotated[float, Field(gt=0, le=1e6)],
+]
+"""Amounts of Ray resources by name."""
+
+LabelTable = dict[
+    Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,125}$")],
+    Annotated[str, Field(pattern=r"^!?[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")],
+]
+"""Values of Ray node labels by name; a value that begins with `!` is one that the node must not have."""
+
+_WatchdogSeconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Watchdog(StrictModel):
+    """When a call of the author's code counts as hung, and what then happens."""
+
+    seconds: _WatchdogSeconds
+    """Seconds that execute(), triggered() or on_write() may take; after that STATUS is ERROR until it returns."""
+    restart: bool = False
+    """Whether a plugin that hangs is started again."""
+
+
+def _seconds_alone(value: Any) -> Any:
+    """Read `watchdog: 10` as `watchdog: {seconds: 10}`."""
+    if isinstance(value, int | float):
+        return {"seconds": value}
+    if value is not None and not isinstance(value, dict | Watchdog):
+        raise ValueError(f"must be a number of seconds, or {{seconds: 10, restart: true}}, not {value!r:.80}")
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
 PvTable = dict[Annotated[str, Field(pattern=PV_SEGMENT_PATTERN)], Pv]
 
 
@@ -82,6 +115,10 @@ class Manifest(StrictModel):
     """Name of the plugin's class, needed only where the directory has several."""
     prefix: Annotated[str | None, Field(pattern=PV_SEGMENT_PATTERN)] = None
     """PV segment instead of the plugin's name in upper case."""
+    watchdog: Annotated[
+        Watchdog | None, BeforeValidator(_seconds_alone, json_schema_input_type=Watchdog | _WatchdogSeconds | None)
+    ] = None
+    """Limit for each call of the plugin's code: a number of seconds, or a mapping; unset means no limit."""
     parameters: Parameters = Parameters()
     """Passed to the plugin as self.parameters; parameters given when it is added win."""
     pvs: PvSections = PvSections()
@@ -89,7 +126,12 @@ class Manifest(StrictModel):
     arguments: PvSections = PvSections()
     """The same section under its newer name; a PV that stands in both is taken from here."""
 
-    @field_validator("parameters", "pvs", "arguments", mode="before")
+    resources: ResourceTable = {}
+    """Ray resources that the plugin's node must offer, such as `{gpu: 1}`."""
+    node: LabelTable = {}
+    """Labels that the plugin's node must have, such as `{room: hall-2}` (`ray start --labels room=hall-2`)."""
+
+    @field_validator("parameters", "pvs", "arguments", "resources", "node", mode="before")
     @classmethod
     def _empty(cls, value: Any) -> Any:
         return {} if value is None else value

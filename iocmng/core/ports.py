@@ -7,15 +7,17 @@ without them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.manifest import Manifest
 from iocmng.core.pv_fields import PvValue, Severity
 from iocmng.core.pvs import DeclaredPv
+from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.core.source import Source
-from iocmng.core.spec import Endpoint, PluginFacts, PluginRequest, PluginSpec, RecordInfo, Report
+from iocmng.core.spec import Endpoint, FilesRef, PluginFacts, PluginSpec, RecordInfo, Report
+from iocmng.core.state import Applied, Event, Generation, Loaded, PluginEntry, Snapshot
 
 
 class Clock(Protocol):
@@ -84,6 +86,11 @@ class Bundle:
 class PluginHandle(Protocol):
     """One plugin process. Every call raises PluginCrashed once the process is gone."""
 
+    @property
+    def remote_node(self) -> str | None:
+        """The node it runs on, if that is another one than the Controller's."""
+        ...
+
     async def prepare(self, spec: PluginSpec, bundle: Bundle, site_prefix: str) -> PluginFacts:
         """Import and check the plugin in its process."""
         ...
@@ -96,8 +103,15 @@ class PluginHandle(Protocol):
         """Serve the PVs and, if running, begin with initialize() and the cycles; return where, and the first report."""
         ...
 
-    async def next_report(self) -> Report:
-        """Wait until there is something new to tell; one call at a time. Raises as soon as the process is gone."""
+    async def next_report(self, within: float) -> Report:
+        """Wait until there is something new to tell, or so many seconds; one call at a time.
+
+        Raises as soon as the process is gone. A process on another node takes each call as a renewal of its lease.
+        """
+        ...
+
+    async def unseen_for(self) -> float:
+        """Return the seconds for which a process that cannot be reached may still serve its PVs; 0: it is gone."""
         ...
 
     async def set_running(self, running: bool) -> Report:
@@ -117,6 +131,75 @@ class PluginHandle(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What a plugin asks of the node it runs on.
+
+    Attributes:
+        resources: Ray resources that the node must offer.
+        labels: Labels that it must have.
+    """
+
+    resources: Mapping[str, float] = field(default_factory=dict[str, float])
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+ANYWHERE = Placement()
+
+
+class StateStore(Protocol):
+    """Keeps what must outlive every process. Blocking, and called by one thread at a time.
+
+    Every call is one transaction: when it returns, its change survives the death of this process and of the machine;
+    when it raises, nothing of it is kept. Every call raises StateUnavailable where the store cannot be read or written
+    (a full disk, a database that is down), with what to do about it.
+    """
+
+    def load(self) -> Loaded:
+        """Return everything that a Controller needs when it starts."""
+        ...
+
+    def save(self, entry: PluginEntry, generation: Generation | None = None) -> None:
+        """Write a plugin, new or known, and with it the generation that has just started or failed, if there is one."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Forget a plugin, its generations and its credential; its events stay. Nothing happens if it is not known."""
+        ...
+
+    def add_generation(self, generation: Generation) -> None:
+        """Write a generation that failed, and its number as the plugin's newest; of the oldest some are dropped."""
+        ...
+
+    def generations(self, name: str) -> list[Generation]:
+        """Return a plugin's generations, newest first."""
+        ...
+
+    def set_credential(self, name: str, credential: str | None) -> None:
+        """Keep a plugin's PAT, encrypted, or forget it. It may come before the plugin itself is saved."""
+        ...
+
+    def credential(self, name: str) -> str | None:
+        """Return a plugin's PAT.
+
+        Raises:
+            StateUnavailable: Also if it cannot be decrypted, because the key is another one.
+        """
+        ...
+
+    def add_events(self, events: Sequence[Event]) -> None:
+        """Write events, oldest first; beyond the store's limit the oldest are dropped."""
+        ...
+
+    def events(self, name: str | None, after: int, limit: int) -> list[Event]:
+        """Return events, oldest first: of one plugin or of all, the newest `limit` of those above the id `after`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the store."""
+        ...
+
+
 class PluginLauncher(Protocol):
     """Makes bundles and processes."""
 
@@ -124,13 +207,55 @@ class PluginLauncher(Protocol):
         """Fetch the source and check what can be checked without running it."""
         ...
 
-    async def take_process(self) -> PluginHandle:
-        """Return a process that waits for a plugin, a warm one where there is one."""
+    async def reopen(self, files: FilesRef) -> Bundle | None:
+        """Return a bundle that was kept, or None where it is there no longer, or is damaged."""
+        ...
+
+    async def take_process(self, placement: Placement = ANYWHERE) -> PluginHandle:
+        """Return a process that waits for a plugin, a warm one where there is one.
+
+        Raises:
+            ServerUnavailable: If no node of the cluster can take it.
+        """
+        ...
+
+    async def find_processes(self) -> list[FoundProcess]:
+        """Return the processes that an earlier Controller has left and that serve a plugin.
+
+        Those that never got a plugin are kept warm, and those that do not serve one yet, or no longer, are ended.
+        """
+        ...
+
+    async def unseen_for(self, node: str) -> float:
+        """Return the seconds for which processes on a node may still serve PVs that this Controller cannot see."""
         ...
 
     async def forget_bundles(self, keep: frozenset[str]) -> None:
         """Remove the files of all bundles except those to be kept, named by digest."""
         ...
+
+    async def forget_values(self, keep: frozenset[str]) -> None:
+        """Remove the saved PV values of all plugins except those to be kept, by name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FoundProcess:
+    """A plugin's process that lived on while there was no Controller.
+
+    Attributes:
+        spec: What it was started for.
+        report: What it says of itself now.
+        running: Whether it was last told to run its cycles.
+    """
+
+    handle: PluginHandle
+    spec: PluginSpec
+    bundle: Bundle
+    facts: PluginFacts
+    endpoint: Endpoint
+    report: Report
+    running: bool
 
 
 class ControllerClient(Protocol):
@@ -148,6 +273,26 @@ class ControllerClient(Protocol):
         """Fetch a plugin again and replace it."""
         ...
 
+    async def rollback(self, name: str, kind: Kind | None, generation: int | None) -> int:
+        """Replace a plugin by an earlier generation of it; None is the newest that ran before the present one."""
+        ...
+
+    async def change(self, name: str, kind: Kind | None, change: PluginChange) -> int:
+        """Change what is desired of a plugin, and replace it where that is needed."""
+        ...
+
+    async def apply(self, owner: str, requests: Sequence[PluginRequest]) -> tuple[list[Applied], int]:
+        """Make the plugins that `owner` (a plugins file, by its path) asks for what its entries say, and no others."""
+        ...
+
+    async def generations(self, name: str) -> list[Generation]:
+        """Return a plugin's generations, newest first."""
+        ...
+
+    async def events(self, name: str | None, after: int, limit: int) -> list[Event]:
+        """Return events, oldest first: of one plugin or of all, the newest `limit` of those above the id `after`."""
+        ...
+
     async def set_running(self, name: str, kind: Kind | None, running: bool) -> int:
         """Start or stop a plugin's cycles."""
         ...
@@ -163,22 +308,3 @@ class ControllerClient(Protocol):
     async def watch(self, epoch: str, after: int) -> Snapshot:
         """Wait until the snapshot is newer than `after`; return what changed since, or all of it."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What the API shows, or the part that changed.
-
-    Attributes:
-        epoch: Names the Controller's life; another epoch makes older versions void.
-        version: Rises with every change.
-        complete: Whether `plugins` is everything; else it is laid over what was known.
-        plugins: Plugin objects of the REST contract by name; None for one that is gone.
-        ready: Whether the plugins file has been loaded.
-    """
-
-    epoch: str
-    version: int
-    complete: bool
-    plugins: Mapping[str, dict[str, Any] | None]
-    ready: bool

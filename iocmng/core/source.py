@@ -25,6 +25,7 @@ class GitSource:
         branch: Branch or tag; None is the repository's default branch.
         commit: Commit to use instead of the branch's newest.
         has_credential: Whether a PAT was given for it.
+        credential_file: Name of the file in the secrets directory that holds the PAT, where it was given that way.
     """
 
     url: str
@@ -32,6 +33,7 @@ class GitSource:
     branch: str | None = None
     commit: str | None = None
     has_credential: bool = False
+    credential_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,97 +1,30 @@
-"""What is asked for (PluginRequest, PluginSpec) and what is seen (PluginStatus)."""
+"""What is desired of a plugin (PluginSpec) and what is seen of it (PluginStatus)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from dataclasses import dataclass, field
+from typing import Any
 
 from iocmng.core.builtin_pvs import Kind
-from iocmng.core.json_values import json_problem
 from iocmng.core.lifecycle import Phase
-from iocmng.core.names import PLUGIN_NAME_PATTERN
-from iocmng.core.source import GitSource, LocalSource, Source
+from iocmng.core.source import Source
 from iocmng.errors import CheckFailure
 
 
-class PluginRequest(BaseModel):
-    """The body of an add, and one entry of the plugins file."""
+@dataclass(frozen=True, slots=True)
+class FilesRef:
+    """Names the files that a plugin was started from, so that it starts from the same ones again.
 
-    # Inputs are hidden because the text of a ValidationError would show the PAT.
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, hide_input_in_errors=True
-    )
+    Attributes:
+        digest: Digest of the bundle.
+        commit: Their commit; None for a local directory that is in no repository.
+        branch: Branch or tag they were taken from.
+    """
 
-    name: Annotated[str, Field(pattern=PLUGIN_NAME_PATTERN)]
-    """1 to 128 letters, digits, '_' and '-'."""
-    git_url: Annotated[str | None, Field(max_length=2048)] = None
-    """Repository: https, ssh, or a path below one of the server's local roots."""
-    local_path: Annotated[str | None, Field(max_length=2048)] = None
-    """Directory on the server, below one of its local roots."""
-    path: Annotated[str, Field(max_length=1024)] = ""
-    """Directory of the plugin inside the repository."""
-    branch: Annotated[str | None, Field(max_length=255)] = None
-    """Branch or tag; unset: the repository's default branch."""
-    commit: Annotated[str | None, Field(max_length=64)] = None
-    """Commit to use instead of the branch's newest."""
-    pat: SecretStr | None = None
-    """Personal access token for the repository; never shown again."""
-    auto_start: bool = True
-    """false: the IOC is up and the cycles wait for start."""
-    auto_start_on_boot: bool | None = None
-    """After a restart of the server: unset, as it was; true, running; false, stopped."""
-    autostart_order: Annotated[int | None, Field(ge=-(2**31), lt=2**31)] = None
-    """Lower first; unset last."""
-    parameters: dict[str, Any] = {}
-    """Laid over the parameters of config.yaml."""
-
-    @field_validator("git_url", "local_path", "branch", "commit", "pat", mode="before")
-    @classmethod
-    def _absent(cls, value: Any) -> Any:
-        """Read "" as absent: dashboards send it."""
-        return None if value == "" else value
-
-    @field_validator("path", "parameters", mode="before")
-    @classmethod
-    def _null(cls, value: Any, info: Any) -> Any:
-        return ("" if info.field_name == "path" else {}) if value is None else value
-
-    @field_validator("parameters")
-    @classmethod
-    def _plain_json(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if problem := json_problem(value):
-            raise ValueError(problem)
-        return value
-
-    @model_validator(mode="after")
-    def _one_source(self) -> PluginRequest:
-        if (self.git_url is None) == (self.local_path is None):
-            raise ValueError("give git_url or local_path, and only one of them")
-        if self.local_path is not None and (self.branch or self.commit or self.pat):
-            raise ValueError("branch, commit and pat belong to git_url, not to local_path")
-        return self
-
-    @property
-    def source(self) -> Source:
-        """The source, without the credential."""
-        if self.git_url is None:
-            return LocalSource(str(self.local_path), self.path)
-        return GitSource(self.git_url, self.path, self.branch, self.commit, has_credential=self.pat is not None)
-
-    def spec(self, kind: Kind | None) -> PluginSpec:
-        """Return the desired state that this request asks for."""
-        return PluginSpec(
-            name=self.name,
-            source=self.source,
-            kind=kind,
-            parameters=self.parameters,
-            running=self.auto_start,
-            auto_start=self.auto_start,
-            auto_start_on_boot=self.auto_start_on_boot,
-            autostart_order=self.autostart_order,
-        )
+    digest: str
+    commit: str | None = None
+    branch: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +34,10 @@ class PluginSpec:
     Attributes:
         kind: What the caller expects it to be; None takes either.
         running: Whether its cycles should run; the IOC is up either way.
+        resources: Ray resources that its node must offer, beside those of config.yaml.
+        node: Labels that its node must have, beside those of config.yaml.
         generation: Counts what was asked for under this name: 1 for the add, one more for each restart.
+        files: Files to start from; None takes what the source holds now.
     """
 
     name: str
@@ -112,11 +48,10 @@ class PluginSpec:
     auto_start: bool = True
     auto_start_on_boot: bool | None = None
     autostart_order: int | None = None
+    resources: Mapping[str, float] = field(default_factory=dict[str, float])
+    node: Mapping[str, str] = field(default_factory=dict[str, str])
     generation: int = 1
-
-    def next_generation(self) -> PluginSpec:
-        """Return the spec of a restart."""
-        return replace(self, generation=self.generation + 1)
+    files: FilesRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +78,8 @@ class PluginFacts:
     commit: str | None
     branch: str | None
     warnings: tuple[str, ...] = ()
+    resources: Mapping[str, float] = field(default_factory=dict[str, float])
+    node_labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +105,7 @@ class Report:
         running: Whether cycles go on (a paused task's do), or a run of a job.
         overruns: Cycles that were skipped because an earlier one took longer than the interval.
         log: Log lines since the last report.
+        hung: Whether a call of the author's code goes on for longer than the watchdog of config.yaml allows.
     """
 
     version: int
@@ -178,11 +116,22 @@ class Report:
     cycle_count: int = 0
     overruns: int = 0
     log: tuple[str, ...] = ()
+    hung: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PluginStatus:
-    """Observed state of one plugin."""
+    """Observed state of one plugin.
+
+    Attributes:
+        reason: Why it came to be in this phase, for the events.
+        crashes: How often in a row its process ended by itself, or could not be started again.
+        last_exit: What is known of the last such end.
+        started_at: When its process began to serve, on the monotonic clock.
+        retry_at: When to try again, on the monotonic clock.
+        next_try: The same moment in seconds since 1970-01-01 UTC, to be shown.
+        silent: Whether its process has not answered for longer than it may.
+    """
 
     phase: Phase
     generation: int = 0
@@ -191,5 +140,12 @@ class PluginStatus:
     endpoint: Endpoint | None = None
     report: Report | None = None
     message: str = ""
+    reason: str = ""
     failures: tuple[CheckFailure, ...] = ()
     restarts: int = 0
+    crashes: int = 0
+    last_exit: str | None = None
+    started_at: float | None = None
+    retry_at: float | None = None
+    next_try: float | None = None
+    silent: bool = False

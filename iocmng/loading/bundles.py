@@ -10,12 +10,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import shutil
+import tarfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from iocmng.core.ports import Bundle
+from iocmng.core.spec import FilesRef
+from iocmng.loading.checks import read_manifest
 from iocmng.loading.tree import tree_digest
 from iocmng.settings import Settings
 
@@ -56,6 +61,47 @@ def store_bundle(files: Path, packages_key: str | None, settings: Settings) -> P
     if packages_key:
         (staged / "packages").write_text(packages_key, encoding="ascii")
     return _publish(staged, settings.state / "bundles" / digest, _is_intact)
+
+
+def open_bundle(files: FilesRef, settings: Settings) -> Bundle | None:
+    """Return a bundle of the store, or None if it is not there, or is not what its name says any longer."""
+    directory = settings.state / "bundles" / files.digest
+    key = _packages_key(directory)
+    packages = packages_directory(settings, key) if key else None
+    if not _is_intact(directory) or (packages is not None and not packages.is_dir()):
+        return None
+    return Bundle(
+        digest=files.digest,
+        directory=str(directory / "files"),
+        packages=str(packages) if packages else None,
+        manifest=read_manifest(directory / "files"),
+        commit=files.commit,
+        branch=files.branch,
+    )
+
+
+def bundle_is_here(bundle: Bundle) -> bool:
+    """Tell whether a bundle that another node knows lies in the store of this one."""
+    return Path(bundle.directory).is_dir() and (bundle.packages is None or Path(bundle.packages).is_dir())
+
+
+def pack_bundle(bundle: Bundle, settings: Settings) -> bytes:
+    """Return a bundle and its requirements as one archive, to be laid into the store of another node."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as tar:
+        parts = [Path(bundle.directory).parent, *([Path(bundle.packages)] if bundle.packages else [])]
+        for part in parts:
+            tar.add(part, arcname=str(part.relative_to(settings.state)))
+    return archive.getvalue()
+
+
+def unpack_bundle(packed: bytes, settings: Settings) -> None:
+    """Lay what pack_bundle has packed into the store; what is there already stays."""
+    with staging(settings) as workspace, tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        tar.extractall(workspace, filter="data")
+        for kind in ("packages", "bundles"):  # a bundle is complete only with its requirements
+            for part in _children(workspace / kind):
+                _publish(part, settings.state / kind / part.name, lambda _: True)
 
 
 def forget_bundles(settings: Settings, keep: frozenset[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from iocmng.core.spec import PluginRequest
+from iocmng.core.request import PluginRequest
 from iocmng.errors import InvalidRequest
 from iocmng.settings import read_yaml
 

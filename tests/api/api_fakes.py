@@ -1,20 +1,23 @@
-"""A Controller in memory, the plugin objects it shows, and an application that runs on it."""
+"""A Controller in memory, and an application that runs on it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import httpx
+from api_objects import plugin_object as plugin_object  # the tests take it from here
+from fastapi import FastAPI
 
 from iocmng.api import create_app
+from iocmng.api.event_hub import StreamLimits
 from iocmng.api.snapshot import FollowTimes
 from iocmng.core.backoff import Backoff
 from iocmng.core.builtin_pvs import Kind
-from iocmng.core.ports import Snapshot
-from iocmng.core.spec import PluginRequest
+from iocmng.core.request import PluginChange, PluginRequest
+from iocmng.core.state import Applied, Event, Generation, Snapshot
 from iocmng.errors import DuplicatePlugin, UnknownPlugin, WrongKind
 from iocmng.settings import Settings
 
@@ -30,9 +33,9 @@ class Switchboard:
     all tests, each in a lifespan of its own.
     """
 
-    def __init__(self, times: FollowTimes, settings: Mapping[str, Any]) -> None:
+    def __init__(self, times: FollowTimes, streams: StreamLimits | None, settings: Mapping[str, Any]) -> None:
         self.controller: FakeController | None = None
-        self.app = create_app(Settings(**settings), self._connect, times=times)
+        self.app = create_app(Settings(**settings), self._connect, times=times, streams=streams)
 
     async def _connect(self) -> FakeController:
         assert self.controller is not None
@@ -42,68 +45,27 @@ class Switchboard:
 _switchboards: dict[str, Switchboard] = {}
 
 
-@asynccontextmanager
-async def serve(
-    controller: FakeController, *, times: FollowTimes = FAST, **settings: Any
-) -> AsyncIterator[httpx.AsyncClient]:
-    """Run the application on a fake Controller; an error that leaves the application fails the test."""
-    key = repr((times, sorted(settings.items())))
+def application(
+    controller: FakeController, *, times: FollowTimes = FAST, streams: StreamLimits | None = None, **settings: Any
+) -> FastAPI:
+    """Return an application that meets this fake Controller when it starts."""
+    key = repr((times, streams, sorted(settings.items())))
     if key not in _switchboards:
-        _switchboards[key] = Switchboard(times, settings)
-    app, _switchboards[key].controller = _switchboards[key].app, controller
+        _switchboards[key] = Switchboard(times, streams, settings)
+    _switchboards[key].controller = controller
+    return _switchboards[key].app
+
+
+@asynccontextmanager
+async def serve(controller: FakeController, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """Run the application on a fake Controller; an error that leaves the application fails the test."""
+    app = application(controller, **options)
     transport = httpx.ASGITransport(app=app)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://iocmng.test/api/v1") as client,
     ):
         yield client
-
-
-def plugin_object(name: str, kind: str | None = "task", **changes: Any) -> dict[str, Any]:
-    """Return a plugin object with all keys of the contract."""
-    prefix = f"BL:NS:{name.upper()}"
-    records = [
-        {"name": f"{prefix}:STATUS", "record_type": "mbbi", "direction": "output", "built_in": True},
-        {"name": f"{prefix}:GAIN", "record_type": "ao", "direction": "input", "built_in": False},
-    ]
-    definitions = {"inputs": {"GAIN": {"type": "float", "unit": "V"}}, "outputs": {}}
-    return {
-        "name": name,
-        "plugin_type": kind,
-        "class_name": "Mine",
-        "git_url": "https://git.example.org/plugins.git",
-        "local_path": None,
-        "path": name,
-        "branch": "main",
-        "commit": "0123456789abcdef",
-        "status": "running",
-        "running": True,
-        "cycle_count": 7,
-        "overruns": 0,
-        "mode": "continuous",
-        "pv_prefix": "BL:NS",
-        "plugin_prefix": name.upper(),
-        "parameters": {"interval": 1.0},
-        "start_parameters": {},
-        "arguments": definitions,
-        "pv_definitions": definitions,
-        "base_control_pvs": ["ENABLE", "STATUS"],
-        "additional_input_pvs": ["GAIN"],
-        "additional_output_pvs": [],
-        "built_pvs": [record["name"] for record in records],
-        "auto_start": True,
-        "auto_start_on_boot": None,
-        "autostart_order": None,
-        "validation": {"ok": True, "errors": [], "warnings": []},
-        "message": "",
-        "state": "RUN",
-        "node": "node-1",
-        "pid": 4242,
-        "endpoint": {"host": "10.0.0.1", "ca_port": 5064, "pva_port": 5075},
-        "records": records,
-        "restarts": 0,
-        "generation": 1,
-    } | changes
 
 
 class FakeController:
@@ -125,11 +87,14 @@ class FakeController:
         self.raises: dict[str, BaseException] = {}
         self.result: dict[str, Any] = {"success": True, "data": {"peak": 3}, "message": "done", "timestamp": "2025"}
         self.log_lines = ["one", "two"]
+        self.applied: list[Applied] = []
+        self.past: dict[str, list[Generation]] = {}
+        self.stored: list[Event] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.publishing = asyncio.Event()
         self.publishing.set()
-        self._history: list[tuple[int, str]] = []
+        self._history: list[tuple[int, str, Event | None]] = []
         self._called = asyncio.Event()
         self._moved = asyncio.Event()
         self._asked: tuple[str, int] | None = None
@@ -146,6 +111,26 @@ class FakeController:
         """Take a plugin object away; return the version."""
         del self.plugins[name]
         return self._note(name)
+
+    def emit(self, plugin: str = "monitor", status: str = "running", **changes: Any) -> Event:
+        """Let an event happen, and tell of it."""
+        number = self.stored[-1].id + 1 if self.stored else 1
+        event = Event(
+            **{
+                "id": number,
+                "at": 1_700_000_000.5 + number,
+                "plugin": plugin,
+                "status": status,
+                "previous": "loaded",
+                "reason": f"reason {number}",
+                "generation": 1,
+                "node": "node-1",
+            }
+            | changes
+        )
+        self.stored.append(event)
+        self._note("", event)
+        return event
 
     def become_ready(self) -> None:
         """Tell that the plugins file has been loaded."""
@@ -198,6 +183,30 @@ class FakeController:
         plugin = self._find(name, kind)
         return self.put(plugin | {"generation": plugin["generation"] + 1})
 
+    async def rollback(self, name: str, kind: Kind | None, generation: int | None) -> int:
+        await self._begin("rollback", name, kind, generation)
+        plugin = self._find(name, kind)
+        return self.put(plugin | {"generation": plugin["generation"] + 1, "commit": "an earlier one"})
+
+    async def change(self, name: str, kind: Kind | None, change: PluginChange) -> int:
+        await self._begin("change", name, kind, change)
+        plugin = self._find(name, kind)
+        return self.put(plugin | {"generation": plugin["generation"] + 1, "parameters": change.parameters})
+
+    async def apply(self, owner: str, requests: Sequence[PluginRequest]) -> tuple[list[Applied], int]:
+        await self._begin("apply", owner, list(requests))
+        for request in requests:
+            self.put(plugin_object(request.name, owner=owner))
+        return self.applied or [Applied(request.name, "added") for request in requests], self.version
+
+    async def generations(self, name: str) -> list[Generation]:
+        await self._begin("generations", name)
+        return self.past.get(name, [])
+
+    async def events(self, name: str | None, after: int, limit: int) -> list[Event]:
+        await self._begin("events", name, after, limit)
+        return [event for event in self.stored if name in (None, event.plugin) and event.id > after][-limit:]
+
     async def set_running(self, name: str, kind: Kind | None, running: bool) -> int:
         await self._begin("set_running", name, kind, running)
         plugin = self._find(name, kind)
@@ -247,13 +256,14 @@ class FakeController:
     def _snapshot(self, epoch: str, after: int) -> Snapshot:
         if epoch != self.epoch:
             return Snapshot(self.epoch, self.version, True, dict(self.plugins), self.ready)
-        names = {name for version, name in self._history if version > after and name}
-        changes = {name: self.plugins.get(name) for name in names}
-        return Snapshot(self.epoch, self.version, False, changes, self.ready)
+        news = [(name, event) for version, name, event in self._history if version > after]
+        changes = {name: self.plugins.get(name) for name, _ in news if name}
+        events = tuple(event for _, event in news if event is not None)
+        return Snapshot(self.epoch, self.version, False, changes, self.ready, events)
 
-    def _note(self, name: str) -> int:
+    def _note(self, name: str, event: Event | None = None) -> int:
         self.version += 1
-        self._history.append((self.version, name))
+        self._history.append((self.version, name, event))
         self._move()
         return self.version
 

@@ -72,8 +72,8 @@ async def test_the_instance_is_a_legal_reference(client: httpx.AsyncClient) -> N
     [
         ("PUT", "/plugins", "GET, POST"),
         ("DELETE", "/jobs", "GET, POST"),
-        ("PATCH", "/plugins/monitor", "DELETE, GET"),
-        ("POST", "/tasks/monitor", "DELETE, GET"),
+        ("PUT", "/plugins/monitor", "DELETE, GET, PATCH"),
+        ("POST", "/tasks/monitor", "DELETE, GET, PATCH"),
         ("GET", "/tasks/monitor/restart", "POST"),
         ("POST", "/health", "GET"),
         ("OPTIONS", "/pvs", "GET"),

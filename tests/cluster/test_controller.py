@@ -1,167 +1,19 @@
 """The Controller and its control loop as plain classes, with a launcher that the test holds in its hand: no Ray."""
 
 import asyncio
-from contextlib import asynccontextmanager
 
 import pytest
+from controller_support import REJECTED, request, running, until, view
 
-from iocmng.cluster.controller import Controller
 from iocmng.core.builtin_pvs import Kind
-from iocmng.core.manifest import Manifest
-from iocmng.core.ports import Bundle
-from iocmng.core.spec import Endpoint, PluginFacts, PluginRequest, RecordInfo, Report
 from iocmng.errors import (
-    CheckFailure,
     DuplicatePlugin,
     IocmngError,
-    PluginCrashed,
     PluginRejected,
     UnknownPlugin,
     WrongKind,
     WrongState,
 )
-
-REJECTED = PluginRejected.because(CheckFailure("import", "no"))
-
-
-class FakeHandle:
-    """A plugin process that does what the launcher's `fail` says and counts what was asked of it."""
-
-    def __init__(self, launcher):
-        self.launcher = launcher
-        self.is_alive = True
-        self.reports = asyncio.Queue()
-        self.version = 0
-
-    async def _step(self, name):
-        self.launcher.calls.append(name)
-        if gate := self.launcher.gates.get(name):
-            await gate.wait()
-        if errors := self.launcher.fail.get(name):
-            error = errors.pop(0)
-            if error is not None:
-                raise error
-
-    def report(self, status="running", running=True):
-        self.version += 1
-        return Report(self.version, status, status.upper(), "", running)
-
-    async def prepare(self, spec, bundle, site_prefix):
-        await self._step("prepare")
-        self.name = spec.name
-        if spec.kind is not None and spec.kind is not self.launcher.kind:
-            raise WrongKind("the other kind")
-        prefix = f"{site_prefix}:{self.launcher.segments.get(spec.name, spec.name.upper())}"
-        return PluginFacts(
-            self.launcher.kind, "C", "continuous", prefix, spec.name, {}, {"inputs": {}, "outputs": {}}, None, None
-        )
-
-    async def build(self):
-        await self._step("build")
-        segment = self.launcher.segments.get(self.name, self.name.upper())
-        self.records = (RecordInfo(f"T:{segment}:STATUS", "mbbi", "output", True),)
-        return self.records
-
-    async def start(self, running):
-        await self._step("start")
-        self.launcher.serving.append(self)
-        return Endpoint("h", 1, 2, 3, "n", self.records), self.report()
-
-    async def next_report(self):
-        report = await self.reports.get()
-        if isinstance(report, Exception):
-            raise report
-        return report
-
-    async def set_running(self, running):
-        await self._step("set_running")
-        return self.report("running" if running else "stopped", running)
-
-    async def run_job(self, parameters):
-        await self._step("run_job")
-        return {"success": True}, self.report("loaded", running=False)
-
-    async def stop(self):
-        await self._step("stop")
-        await self.kill()
-        return self.report("stopped", running=False)
-
-    async def kill(self):
-        self.is_alive = False
-        if self in self.launcher.serving:
-            self.launcher.serving.remove(self)
-
-    def crash(self):
-        """End by itself."""
-        self.is_alive = False
-        self.launcher.serving.remove(self)
-        self.reports.put_nowait(PluginCrashed("the plugin's process ended"))
-
-
-class FakeLauncher:
-    """Hands out FakeHandles.
-
-    Attributes:
-        fail: Errors by step, raised in turn; None lets a call pass.
-        gates: A step waits for the event of its name.
-        serving: Handles whose PVs are up.
-        kept: The digests of the last collection.
-    """
-
-    def __init__(self):
-        self.fail, self.gates, self.segments, self.calls = {}, {}, {}, []
-        self.handles, self.serving = [], []
-        self.kind = Kind.TASK
-        self.kept = None
-        self.fetched = 0
-
-    async def fetch(self, source, pat):
-        self.calls.append(("fetch", pat))
-        if gate := self.gates.get("fetch"):
-            await gate.wait()
-        if errors := self.fail.get("fetch"):
-            raise errors.pop(0)
-        self.fetched += 1
-        return Bundle(f"digest-{self.fetched}", "/d", None, Manifest())
-
-    async def take_process(self):
-        self.handles.append(FakeHandle(self))
-        return self.handles[-1]
-
-    async def forget_bundles(self, keep):
-        self.kept = keep
-
-    def alive(self):
-        """Return the processes that are alive."""
-        return [handle for handle in self.handles if handle.is_alive]
-
-
-@asynccontextmanager
-async def running():
-    """A Controller with its launcher."""
-    launcher = FakeLauncher()
-    controller = Controller(launcher, "T")
-    try:
-        async with asyncio.timeout(10):
-            yield controller, launcher
-    finally:
-        controller._task.cancel()
-
-
-def request(name="p", **fields):
-    return PluginRequest(name=name, git_url="https://example.org/p.git", **fields)
-
-
-async def view(controller, name="p"):
-    snapshot = await controller.watch("", 0)
-    return snapshot.plugins.get(name)
-
-
-async def until(condition):
-    """Give the loop turns until the condition holds."""
-    async with asyncio.timeout(5):
-        while not await condition():  # noqa: ASYNC110  turns of the loop, not time
-            await asyncio.sleep(0)
 
 
 async def test_add_waits_until_the_plugin_is_up():
@@ -259,7 +111,7 @@ async def test_restart_makes_the_new_process_ready_before_the_old_one_stops():
         assert launcher.calls == [("fetch", None), "prepare", "build", "stop", "start"]
         shown = await view(controller)
         assert (shown["generation"], shown["restarts"], shown["status"]) == (2, 1, "running")
-        assert launcher.kept == frozenset({"digest-2"})
+        assert launcher.kept == frozenset({"digest-1", "digest-2"})
         assert len(launcher.alive()) == 1
 
 
@@ -321,22 +173,6 @@ async def test_remove_while_it_is_being_replaced():
         with pytest.raises(WrongState):
             await restarting
         assert launcher.alive() == []
-
-
-async def test_a_crash_is_seen_and_the_restart_cures_it():
-    """The outstanding call tells of the end; the record names stay reserved for the restart."""
-    async with running() as (controller, launcher):
-        await controller.add(request(), None, wait=True)
-        launcher.serving[0].crash()
-
-        async def is_crashed():
-            return (await view(controller))["status"] == "crashed"
-
-        await until(is_crashed)
-        with pytest.raises(WrongState):
-            await controller.set_running("p", None, False)
-        await controller.restart("p", None)
-        assert (await view(controller))["status"] == "running"
 
 
 async def test_two_plugins_never_get_the_same_record():
@@ -409,16 +245,6 @@ async def test_kinds_are_kept_apart():
             await controller.add(request("other"), Kind.TASK, wait=True)
         result, _ = await controller.run_job("job", {})
         assert result == {"success": True}
-
-
-async def test_the_plugins_file_is_loaded_in_order_and_failures_stop_nothing():
-    """Each entry is added after the one before; one that fails stays listed; then the server is ready."""
-    async with running() as (controller, launcher):
-        launcher.fail["prepare"] = [None, REJECTED]
-        await controller.load([request("a"), request("b"), request("c")], ["entry 4 does not fit"])
-        assert (await controller.watch("", 0)).ready is True
-        states = {name: (await view(controller, name))["status"] for name in "abc"}
-        assert states == {"a": "running", "b": "invalid", "c": "running"}
 
 
 async def test_shutdown_stops_every_plugin_in_good_order():

@@ -18,11 +18,16 @@ def pva() -> Iterator[Context]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Ioc]]:
-    """Return what starts an IOC for one test, given its directory, options and environment."""
+    """Return what starts an IOC for one test, given its directory, options and environment.
+
+    Each has a prefix of its own unless it takes over that of another one.
+    """
     started: list[Ioc] = []
 
-    def begin(directory: Path | None, *options: object, command=RUN, cwd=None, **environment: str) -> Ioc:
-        prefix = new_prefix()
+    def begin(
+        directory: Path | None, *options: object, command=RUN, cwd=None, after: Ioc | None = None, **environment: str
+    ) -> Ioc:
+        prefix = after.prefix if after else new_prefix()
         place = [] if directory is None else [directory]
         log = tmp_path / f"{len(started)}.log"
         ioc = Ioc([*command, *place, "--prefix", prefix, *options], prefix, log, cwd, **environment)

@@ -46,7 +46,7 @@ class Ioc:
     Args:
         command: The command line.
         prefix: PV prefix that it will serve.
-        log: File for its output.
+        log: File for its output; beside it is the state directory.
         cwd: Working directory.
         environment: Variables beside those of the test.
     """
@@ -59,7 +59,7 @@ class Ioc:
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 [str(part) for part in command],
-                env=os.environ | LOOPBACK | environment,
+                env=os.environ | LOOPBACK | {"IOCMNG_STATE_DIR": str(log.parent / "state")} | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -132,6 +132,7 @@ STATUS = {
     "SourceUnavailable": 502,
     "PluginCrashed": 502,
     "ServerUnavailable": 503,
+    "StateUnavailable": 503,
     "TimedOut": 504,
 }
 

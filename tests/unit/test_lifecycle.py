@@ -57,9 +57,9 @@ def test_a_running_ioc_is_never_loaded_in_place():
 
 
 def test_only_a_plugin_that_is_not_up_yet_is_rejected():
-    """A failed new version never rejects the one that runs."""
+    """A failed new version never rejects the one that runs; one that was up once may fail to come back."""
     assert {phase for phase in Phase if Phase.REJECTED in TRANSITIONS[phase]} == LOADING
-    assert {phase for phase in Phase if Phase.CRASHED in TRANSITIONS[phase]} == IOC_IS_UP
+    assert {phase for phase in Phase if Phase.CRASHED in TRANSITIONS[phase]} == IOC_IS_UP | LOADING
 
 
 @pytest.mark.parametrize(("phase", "reported", "failed"), list(product(Phase, REPORTED, [False, True])))

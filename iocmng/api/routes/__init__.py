@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from iocmng.api.routes import changes, health, jobs, plugins, pvs
+from iocmng.api.routes import apply, changes, events, health, history, jobs, plugins, pvs
 
 
 def register(app: FastAPI) -> None:
@@ -14,6 +14,9 @@ def register(app: FastAPI) -> None:
     health.register(app)
     changes.register(app)
     jobs.register(app)
+    apply.register(app)
+    history.register(app)
+    events.register(app)
 
 
 __all__ = ["register"]

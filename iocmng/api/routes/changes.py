@@ -1,24 +1,34 @@
-"""Calls that change plugins: add, remove, restart, start, stop.
+"""Calls that change one plugin: add, remove, restart, roll back, patch, start, stop.
 
 The Controller decides each of them, not this replica's snapshot; each returns when this replica has seen the change.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
 from starlette.responses import Response
 
-from iocmng.api.bodies import read_body
+from iocmng.api.bodies import read_body, read_patch
+from iocmng.api.change_schemas import RollbackRequest
 from iocmng.api.deps import Context, PluginName, context_of
 from iocmng.api.json_bytes import encode
-from iocmng.api.routes.registration import JOBS, PLUGINS, TASKS, Call, Collection, add_change, json_answer
+from iocmng.api.routes.registration import (
+    JOBS,
+    JSON,
+    MERGE_PATCH,
+    PLUGINS,
+    TASKS,
+    Call,
+    Collection,
+    add_change,
+    json_answer,
+)
+from iocmng.api.routes.settling import settle
 from iocmng.api.schemas import Done, DoneWithChecks, DoneWithPlugin
 from iocmng.core.builtin_pvs import Kind
-from iocmng.core.spec import PluginRequest
+from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.errors import (
     BodyTooLarge,
     DuplicatePlugin,
@@ -32,8 +42,6 @@ from iocmng.errors import (
     WrongKind,
     WrongState,
 )
-
-logger = logging.getLogger(__name__)
 
 Wait = Annotated[bool, Query(description="false: answer 202 at once and load the plugin afterwards.")]
 
@@ -54,13 +62,9 @@ class PluginChanges:
         add_change(app, "POST", here.url, self.add, _add_call(noun))
         remove = Call(f"remove_{noun}", f"Stop and forget a {noun}", Done, (UnknownPlugin, WrongKind))
         add_change(app, "DELETE", here.one, self.remove, remove)
-        restart = Call(
-            f"restart_{noun}",
-            f"Fetch a {noun} again and replace it",
-            DoneWithChecks,
-            (UnknownPlugin, WrongState, *_LOADING),
-        )
-        add_change(app, "POST", f"{here.one}/restart", self.restart, restart)
+        add_change(app, "POST", f"{here.one}/restart", self.restart, _restart_call(noun))
+        add_change(app, "POST", f"{here.one}/rollback", self.rollback, _rollback_call(noun))
+        add_change(app, "PATCH", here.one, self.change, _change_call(noun))
         if here.kind is Kind.JOB:
             return
         errors = (UnknownPlugin, WrongKind, WrongState, PluginCrashed, TimedOut)
@@ -73,7 +77,7 @@ class PluginChanges:
         """Add a plugin."""
         context, wanted = context_of(request), await read_body(request, PluginRequest)
         try:
-            await _settle(context, context.client.add(wanted, self._collection.kind, wait))
+            await settle(context, context.client.add(wanted, self._collection.kind, wait))
         except UnknownPlugin as error:
             # 404 from an add would send old dashboards to another call.
             raise WrongState(f"{wanted.name!r} was removed while it was being added") from error
@@ -85,14 +89,27 @@ class PluginChanges:
     async def remove(self, request: Request, name: PluginName) -> Response:
         """Remove a plugin."""
         context = context_of(request)
-        await _settle(context, context.client.remove(name, self._collection.kind))
+        await settle(context, context.client.remove(name, self._collection.kind))
         return json_answer(encode({"ok": True, "message": f"{self._collection.noun} {name!r} removed"}))
 
     async def restart(self, request: Request, name: PluginName) -> Response:
         """Replace a plugin by what its source holds now."""
         context = context_of(request)
-        await _settle(context, context.client.restart(name, self._collection.kind))
+        await settle(context, context.client.restart(name, self._collection.kind))
         return json_answer(encode(_with_checks(context, name, f"{self._collection.noun} {name!r} restarted")))
+
+    async def rollback(self, request: Request, name: PluginName) -> Response:
+        """Replace a plugin by an earlier generation of it."""
+        context = context_of(request)
+        wanted = await read_body(request, RollbackRequest, may_be_empty=True)
+        await settle(context, context.client.rollback(name, self._collection.kind, wanted.generation))
+        return json_answer(encode(_with_checks(context, name, f"{self._collection.noun} {name!r} rolled back")))
+
+    async def change(self, request: Request, name: PluginName) -> Response:
+        """Change what is desired of a plugin."""
+        context, patch = context_of(request), await read_patch(request, PluginChange)
+        await settle(context, context.client.change(name, self._collection.kind, patch))
+        return json_answer(encode(_with_checks(context, name, f"{self._collection.noun} {name!r} changed")))
 
     async def start(self, request: Request, name: PluginName) -> Response:
         """Start a task's cycles."""
@@ -115,23 +132,38 @@ def _add_call(noun: str) -> Call:
     )
 
 
+def _restart_call(noun: str) -> Call:
+    errors = (UnknownPlugin, WrongState, *_LOADING)
+    return Call(f"restart_{noun}", f"Fetch a {noun} again and replace it", DoneWithChecks, errors)
+
+
+def _rollback_call(noun: str) -> Call:
+    return Call(
+        f"roll_back_{noun}",
+        f"Replace a {noun} by an earlier generation of it",
+        DoneWithChecks,
+        (InvalidRequest, UnknownPlugin, WrongState, *_LOADING, BodyTooLarge),
+        body=RollbackRequest,
+        needs_body=False,
+    )
+
+
+def _change_call(noun: str) -> Call:
+    return Call(
+        f"change_{noun}",
+        f"Change what is desired of a {noun}; replace it where that is needed",
+        DoneWithChecks,
+        (InvalidRequest, UnknownPlugin, WrongState, *_LOADING, BodyTooLarge),
+        body=PluginChange,
+        media=(MERGE_PATCH, JSON),
+    )
+
+
 async def _set_running(context: Context, name: str, running: bool) -> Response:
     # Only tasks have cycles, so a job is of the wrong kind in every collection.
-    await _settle(context, context.client.set_running(name, Kind.TASK, running))
+    await settle(context, context.client.set_running(name, Kind.TASK, running))
     message = f"task {name!r} {'started' if running else 'stopped'}"
     return json_answer(encode({"ok": True, "message": message, "plugin": context.follower.plugins.get(name)}))
-
-
-async def _settle(context: Context, change: Awaitable[int]) -> None:
-    """Wait until the change is done and this replica shows it."""
-    try:
-        version = await change
-    except IocmngError as error:
-        await context.follower.wait_for(error.snapshot_version)
-        raise
-    if not await context.follower.wait_for(version):
-        # It is done all the same: an error here would make the caller do it again.
-        logger.warning("a change is done (version %d), but this replica has not seen it yet", version)
 
 
 def _with_checks(context: Context, name: str, message: str) -> dict[str, Any]:

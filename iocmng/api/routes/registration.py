@@ -17,6 +17,7 @@ from iocmng.errors import Forbidden, IocmngError, ServerUnavailable, Unauthorize
 
 BASE = "/api/v1"
 JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,10 @@ class Call:
         answer: Model of the answer to a success.
         errors: What may go wrong, beyond what may always go wrong.
         status: Status of a success.
-        more: Further answers.
+        more: Further answers; they win over those that follow from `answer` and `errors`.
         body: Model of the body.
         needs_body: Whether the body must be there.
+        media: Content types of the body, for the documentation.
         needs_controller: Whether it answers 503 while the Controller has not been heard of.
         tag: Group in the documentation; unset: the collection's name.
         shown: Whether the documentation lists the call.
@@ -75,6 +77,7 @@ class Call:
     more: Answers | None = None
     body: type[BaseModel] | None = None
     needs_body: bool = True
+    media: tuple[str, ...] = (JSON,)
     needs_controller: bool = True
     tag: str | None = None
     shown: bool = True
@@ -108,8 +111,8 @@ def _add(app: FastAPI, method: str, path: str, endpoint: Callable[..., Any], cal
         tags=[call.tag or path.removeprefix(f"{BASE}/").partition("/")[0]],
         status_code=call.status,
         response_model=None,
-        responses={**success, **(call.more or {}), **problem_answers(*errors)},
+        responses={**success, **problem_answers(*errors), **(call.more or {})},
         dependencies=[Depends(authorize_change)] if guarded else [],
-        openapi_extra=json_body(call.body, required=call.needs_body) if call.body else None,
+        openapi_extra=json_body(call.body, required=call.needs_body, media=call.media) if call.body else None,
         include_in_schema=call.shown,
     )

@@ -1,0 +1,91 @@
+"""The answer that never ends by itself: server-sent events, as the HTML standard defines them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from iocmng.api.event_hub import EventHub, Opening
+from iocmng.api.history import event_object
+from iocmng.api.json_bytes import encode
+from iocmng.core.state import Event
+
+EVENT_STREAM = "text/event-stream"
+
+_KEEP_ALIVE = b": still here\n\n"
+
+
+class EventStream(Response):
+    """Sends events until the client leaves or is too slow, the hub closes, or the stream has grown old."""
+
+    media_type = EVENT_STREAM
+
+    def __init__(self, hub: EventHub, after: int | None, plugin: str | None) -> None:
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._hub = hub
+        self._after = after
+        self._plugin = plugin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events. What goes wrong before the first byte is raised, and becomes a problem document."""
+        async with self._hub.opened(self._after, self._plugin) as opening:
+            sending = asyncio.create_task(self._send(opening, send))
+            leaving = asyncio.create_task(_left(receive))
+            ending = asyncio.create_task(opening.subscription.ended.wait())
+            try:
+                await asyncio.wait((sending, leaving, ending), return_when=asyncio.FIRST_COMPLETED)
+                if not leaving.done():
+                    await asyncio.wait(
+                        (sending, leaving), timeout=self._hub.limits.farewell, return_when=asyncio.FIRST_COMPLETED
+                    )
+            finally:
+                for task in (sending, leaving, ending):
+                    task.cancel()
+                results = await asyncio.gather(sending, leaving, ending, return_exceptions=True)
+            _raise_failure(results[0], has_left=results[1] is None)
+
+    async def _send(self, opening: Opening, send: Send) -> None:
+        limits, loop = self._hub.limits, asyncio.get_running_loop()
+        oldest = loop.time() + limits.longest
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await _write(send, _beginning(opening, limits.retry))
+        while (events := await opening.subscription.take(limits.keep_alive)) is not None:
+            await _write(send, _blocks(events) if events else _KEEP_ALIVE)
+            if loop.time() >= oldest:
+                break
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _beginning(opening: Opening, retry: float) -> bytes:
+    """Return the first block, whose id lets a client resume that has seen no event yet, and what was missed."""
+    note = (
+        b": more may have been missed than is repeated here; the oldest of it is left out\n" if opening.is_cut else b""
+    )
+    return note + f"retry: {retry * 1000:.0f}\nid: {opening.position}\n\n".encode() + _blocks(opening.missed)
+
+
+def _blocks(events: Iterable[Event]) -> bytes:
+    return b"".join(
+        f"id: {event.id}\nevent: plugin\ndata: ".encode() + encode(event_object(event)) + b"\n\n" for event in events
+    )
+
+
+async def _write(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _raise_failure(result: BaseException | None, *, has_left: bool) -> None:
+    if isinstance(result, OSError):
+        raise ClientDisconnect from result
+    if isinstance(result, Exception) and not has_left:
+        raise result

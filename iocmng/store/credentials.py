@@ -1,0 +1,120 @@
+"""Credentials, encrypted with a key that does not stand in the state.
+
+A PAT is kept as a Fernet token (AES-128-CBC and HMAC-SHA256) of the JSON object {"plugin": NAME, "pat": PAT}; the name
+inside ties it to its plugin, so that a token put into another plugin's row is refused. The key is, by its form,
+
+- a Fernet key (44 characters, as `state.key` holds one and as Fernet.generate_key() makes it), used as it is, or
+- any other text: a passphrase. scrypt (N=2^14, r=8, p=1) makes the key from it and from a salt in the state.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken
+
+from iocmng.errors import StateUnavailable
+from iocmng.settings import Settings
+
+KEY_FILE = "state.key"
+
+_SCRYPT_N = 2**14
+
+
+class Cipher:
+    """Encrypts and decrypts the credentials of plugins."""
+
+    def __init__(self, key: bytes, salt: Callable[[], bytes]) -> None:
+        """Make it from the key as it was given.
+
+        Args:
+            key: A Fernet key or a passphrase.
+            salt: Returns the salt of the state; asked only for a passphrase.
+        """
+        self._fernet = _as_fernet(key) or Fernet(_derived(key, salt()))
+
+    def encrypt(self, plugin: str, credential: str) -> str:
+        """Return the ciphertext of a plugin's credential."""
+        return self._fernet.encrypt(json.dumps({"plugin": plugin, "pat": credential}).encode()).decode()
+
+    def decrypt(self, plugin: str, ciphertext: str) -> str:
+        """Return a plugin's credential.
+
+        Raises:
+            StateUnavailable: If it was encrypted with another key or for another plugin, or is damaged.
+        """
+        try:
+            data = json.loads(self._fernet.decrypt(ciphertext.encode("utf-8", "replace")))
+        except InvalidToken:
+            raise _undecipherable(plugin, "it was encrypted with another key, or is damaged") from None
+        if data["plugin"] != plugin:
+            raise _undecipherable(plugin, "what stands there belongs to another plugin")
+        return data["pat"]
+
+
+def read_key(settings: Settings) -> bytes:
+    """Return the key that the settings give; make `state.key` where they give none and there is none.
+
+    Raises:
+        StateUnavailable: If a key file cannot be read or made, or is empty.
+    """
+    if settings.state_key is not None:
+        return settings.state_key.get_secret_value().encode("utf-8", "surrogateescape")
+    file = settings.state_key_file or settings.state / KEY_FILE
+    try:
+        if settings.state_key_file is None and not file.exists():
+            _make_key_file(file)
+        key = file.read_bytes().strip()
+    except OSError as error:
+        raise StateUnavailable(
+            f"the key of the credentials in {file} cannot be read or made: {error.strerror}. See that this user may "
+            "read it and that its disk has room, or give the key in IOCMNG_STATE_KEY or another file in "
+            "IOCMNG_STATE_KEY_FILE"
+        ) from error
+    if not key:
+        raise StateUnavailable(
+            f"the key file {file} is empty. Restore it; if it is lost, remove it and give the plugins their `pat` again"
+        )
+    return key
+
+
+def _make_key_file(file: Path) -> None:
+    """Make the file: complete or not there at all; of several processes that try, one succeeds and all use its key."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(Fernet.generate_key() + b"\n")
+            stream.flush()
+            os.fsync(descriptor)
+        with contextlib.suppress(FileExistsError):
+            os.link(new, file)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _as_fernet(key: bytes) -> Fernet | None:
+    """Return the cipher of a Fernet key, or None where it is none."""
+    try:
+        return Fernet(key) if len(key) == 44 else None
+    except ValueError:
+        return None
+
+
+def _derived(passphrase: bytes, salt: bytes) -> bytes:
+    return base64.urlsafe_b64encode(hashlib.scrypt(passphrase, salt=salt, n=_SCRYPT_N, r=8, p=1, dklen=32))
+
+
+def _undecipherable(plugin: str, why: str) -> StateUnavailable:
+    return StateUnavailable(
+        f"the pat of plugin {plugin} cannot be decrypted: {why}. Give the server the key it had (IOCMNG_STATE_KEY, "
+        f'IOCMNG_STATE_KEY_FILE), or give the plugin a new pat: PATCH /plugins/{plugin} with {{"pat": "..."}}'
+    )

@@ -1,0 +1,65 @@
+"""open_store: from the settings to a store that can be used."""
+
+from __future__ import annotations
+
+import base64
+import os
+
+import sqlalchemy as sa
+
+from iocmng.settings import Settings
+from iocmng.store.credentials import Cipher, read_key
+from iocmng.store.database import Database, upsert
+from iocmng.store.lock import LOCK_TIMEOUT
+from iocmng.store.models import credentials, notes, plugins
+from iocmng.store.postgresql import open_postgresql
+from iocmng.store.sqlite import open_sqlite
+from iocmng.store.store import SqlStateStore
+
+SALT = "credential_salt"
+"""Note that holds the salt of the credentials' key."""
+
+
+def open_store(settings: Settings, lock_timeout: float = LOCK_TIMEOUT) -> SqlStateStore:
+    """Open the state, make it where there is none, and bring its tables up to this release.
+
+    One server at a time uses a state: the store holds a lock until it is closed or its process ends.
+
+    Args:
+        settings: Say where the state is, how much of it is kept, and which key encrypts its credentials.
+        lock_timeout: Seconds to wait for another server to let go of the state.
+
+    Raises:
+        StateUnavailable: If the state cannot be used: damaged, of a newer release, in use by another server, its disk
+            full, its database or its key file not to be reached.
+        InvalidRequest: If the setting state_url does not fit.
+    """
+    key = read_key(settings)
+    if settings.state_url is None:
+        database = open_sqlite(settings.state, lock_timeout)
+    else:
+        database = open_postgresql(settings.state_url, lock_timeout)
+    try:
+        cipher = Cipher(key, lambda: _salt(database))
+        _forget_orphans(database)
+    except BaseException:
+        database.close()
+        raise
+    return SqlStateStore(database, cipher, settings.generations_kept, settings.events_kept)
+
+
+def _salt(database: Database) -> bytes:
+    """Return the salt that is kept with the state; make one where there is none."""
+    with database.writing() as connection:
+        text = connection.scalar(sa.select(notes.c.value).where(notes.c.key == SALT))
+        if text is None:
+            text = base64.b64encode(os.urandom(16)).decode()
+            upsert(connection, notes, [{"key": SALT, "value": text}])
+    return base64.b64decode(text)
+
+
+def _forget_orphans(database: Database) -> None:
+    """Remove the credentials of adds that ended between the credential and the plugin."""
+    known = sa.select(plugins.c.name)
+    with database.writing() as connection:
+        connection.execute(sa.delete(credentials).where(credentials.c.name.not_in(known)))

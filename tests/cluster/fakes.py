@@ -1,0 +1,214 @@
+"""A launcher and a store that a test holds in its hand: no Ray, no database."""
+
+import asyncio
+
+from iocmng.core.builtin_pvs import Kind
+from iocmng.core.manifest import Manifest
+from iocmng.core.ports import ANYWHERE, Bundle, FoundProcess
+from iocmng.core.spec import Endpoint, PluginFacts, RecordInfo, Report
+from iocmng.core.state import Loaded
+from iocmng.errors import PluginCrashed, StateUnavailable, WrongKind
+
+
+class MemoryStore:
+    """Keeps everything in dictionaries.
+
+    Attributes:
+        full: While true, nothing can be written.
+    """
+
+    def __init__(self):
+        self.entries, self.history, self.credentials, self.kept_events = {}, {}, {}, []
+        self.full = self.closed = False
+
+    def _check(self):
+        if self.full:
+            raise StateUnavailable("the disk is full")
+
+    def load(self):
+        last = max((event.id for event in self.kept_events), default=0)
+        return Loaded(tuple(self.entries.values()), last)
+
+    def save(self, entry, generation=None):
+        self._check()
+        self.entries[entry.spec.name] = entry
+        if generation is not None:
+            self.add_generation(generation)
+
+    def delete(self, name):
+        self._check()
+        for table in (self.entries, self.history, self.credentials):
+            table.pop(name, None)
+
+    def add_generation(self, generation):
+        self._check()
+        self.history.setdefault(generation.plugin, []).insert(0, generation)
+
+    def generations(self, name):
+        return list(self.history.get(name, []))
+
+    def set_credential(self, name, credential):
+        self._check()
+        self.credentials[name] = credential
+
+    def credential(self, name):
+        return self.credentials.get(name)
+
+    def add_events(self, events):
+        self._check()
+        self.kept_events += events
+
+    def events(self, name, after, limit):
+        return [one for one in self.kept_events if one.id > after and name in (None, one.plugin)][-limit:]
+
+    def close(self):
+        self.closed = True
+
+
+class FakeHandle:
+    """A plugin process that does what the launcher's `fail` says and counts what was asked of it."""
+
+    def __init__(self, launcher):
+        self.launcher = launcher
+        self.is_alive = True
+        self.reports = asyncio.Queue()
+        self.version = 0
+        self.remote_node = launcher.remote_node
+        self.unseen = 0.0
+
+    async def _step(self, name):
+        self.launcher.calls.append(name)
+        if gate := self.launcher.gates.get(name):
+            await gate.wait()
+        if errors := self.launcher.fail.get(name):
+            error = errors.pop(0)
+            if error is not None:
+                raise error
+
+    def report(self, status="running", running=True):
+        self.version += 1
+        return Report(self.version, status, status.upper(), "", running)
+
+    async def prepare(self, spec, bundle, site_prefix):
+        await self._step("prepare")
+        self.name, self.spec, self.bundle = spec.name, spec, bundle
+        if spec.kind is not None and spec.kind is not self.launcher.kind:
+            raise WrongKind("the other kind")
+        prefix = f"{site_prefix}:{self.launcher.segments.get(spec.name, spec.name.upper())}"
+        self.facts = PluginFacts(
+            self.launcher.kind, "C", "continuous", prefix, spec.name, {}, {"inputs": {}, "outputs": {}}, None, None
+        )
+        return self.facts
+
+    async def build(self):
+        await self._step("build")
+        segment = self.launcher.segments.get(self.name, self.name.upper())
+        self.records = (RecordInfo(f"T:{segment}:STATUS", "mbbi", "output", True),)
+        return self.records
+
+    async def start(self, running):
+        await self._step("start")
+        self.launcher.serving.append(self)
+        self.running = running
+        self.endpoint = Endpoint("h", 1, 2, 3, "n", self.records)
+        return self.endpoint, self.report("running" if running else "loaded", running)
+
+    async def unseen_for(self):
+        return self.unseen
+
+    def found(self):
+        """Return this process as a later Controller finds it."""
+        report = self.report("running" if self.running else "stopped", self.running)
+        return FoundProcess(self, self.spec, self.bundle, self.facts, self.endpoint, report, self.running)
+
+    async def next_report(self, within):
+        report = await self.reports.get()
+        if isinstance(report, Exception):
+            raise report
+        return report
+
+    async def set_running(self, running):
+        await self._step("set_running")
+        self.running = running
+        return self.report("running" if running else "stopped", running)
+
+    async def run_job(self, parameters):
+        await self._step("run_job")
+        return {"success": True}, self.report("loaded", running=False)
+
+    async def stop(self):
+        await self._step("stop")
+        await self.kill()
+        return self.report("stopped", running=False)
+
+    async def kill(self):
+        self.is_alive = False
+        if self in self.launcher.serving:
+            self.launcher.serving.remove(self)
+
+    def crash(self, why="the plugin's process ended"):
+        """End by itself."""
+        self.is_alive = False
+        self.launcher.serving.remove(self)
+        self.reports.put_nowait(PluginCrashed(why))
+
+
+class FakeLauncher:
+    """Hands out FakeHandles.
+
+    Attributes:
+        fail: Errors by step, raised in turn; None lets a call pass.
+        gates: A step waits for the event of its name.
+        serving: Handles whose PVs are up.
+        kept: The digests of the last collection.
+    """
+
+    def __init__(self):
+        self.fail, self.gates, self.segments, self.calls = {}, {}, {}, []
+        self.handles, self.serving = [], []
+        self.kind = Kind.TASK
+        self.manifest = Manifest()
+        self.kept = self.kept_values = None
+        self.fetched = 0
+        self.sources = []
+        self.bundles = {}
+        self.found = []
+        self.remote_node = None
+        self.lost_nodes = {}
+
+    async def fetch(self, source, pat):
+        self.calls.append(("fetch", pat))
+        self.sources.append(source)
+        if gate := self.gates.get("fetch"):
+            await gate.wait()
+        if errors := self.fail.get("fetch"):
+            raise errors.pop(0)
+        self.fetched += 1
+        digest = f"digest-{self.fetched}"
+        self.bundles[digest] = Bundle(digest, "/d", None, self.manifest, f"commit-{self.fetched}", "main")
+        return self.bundles[digest]
+
+    async def reopen(self, files):
+        self.calls.append(("reopen", files.digest))
+        return self.bundles.get(files.digest)
+
+    async def find_processes(self):
+        return self.found
+
+    async def unseen_for(self, node):
+        return self.lost_nodes.get(node, 0.0)
+
+    async def forget_values(self, keep):
+        self.kept_values = keep
+
+    async def take_process(self, placement=ANYWHERE):
+        self.placement = placement
+        self.handles.append(FakeHandle(self))
+        return self.handles[-1]
+
+    async def forget_bundles(self, keep):
+        self.kept = keep
+
+    def alive(self):
+        """Return the processes that are alive."""
+        return [handle for handle in self.handles if handle.is_alive]
