@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import baseline, blocking, growth, http_reads, jitter, jobs, machine, roundtrip, startup
+from benchmarks import baseline, blocking, growth, http_reads, jitter, jobs, machine, reload, roundtrip, startup
 from benchmarks.lab import Lab
 from benchmarks.machine import LoadMeter
 from benchmarks.report import Result, table
@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[Lab], Result]] = {
     "haproxy": http_reads.run_haproxy,
     "roundtrip": roundtrip.run,
     "jitter": jitter.run,
+    "reload": reload.run,
     "jobs": jobs.run,
     "baseline": baseline.run,
 }

@@ -13,7 +13,8 @@
     ├── SourceUnavailable           502  source-unavailable   the repository cannot be fetched
     ├── PluginCrashed               502  plugin-crashed       the plugin's process ended
     ├── ServerUnavailable           503  server-unavailable   the Controller cannot be reached
-    │   └── StateUnavailable        503  state-unavailable    the state cannot be read or written
+    │   ├── StateUnavailable        503  state-unavailable    the state cannot be read or written
+    │   └── ServerUnreachable       503  server-unreachable   a client gets no answer from the server
     ├── TimedOut                    504  timed-out
     └── AuthorError                                           raised by plugin authors, or for their mistakes
         ├── TemporaryError          500  temporary-error      a cycle failed; try again after `delay`
@@ -190,6 +191,12 @@ class StateUnavailable(ServerUnavailable):
     """The state cannot be read or written: a full disk, a damaged file, a database that is down."""
 
     code = "state-unavailable"
+
+
+class ServerUnreachable(ServerUnavailable):
+    """A client of the REST API gets no answer from the server."""
+
+    code = "server-unreachable"
 
 
 class TimedOut(IocmngError):

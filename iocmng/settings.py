@@ -87,6 +87,8 @@ class Settings(BaseSettings):
 
     ray_address: str | None = None
     """Ray cluster to join; unset: RAY_ADDRESS, and without it a Ray of its own."""
+    keep: bool = False
+    """Leave the plugins running when the server ends; a later one joins them again."""
     ray_dashboard: bool = False
     """Start Ray's dashboard (127.0.0.1:8265) with a Ray of its own; `ray job submit` and `serve deploy` need it."""
     serve_proxy: Literal["python", "haproxy"] = "python"
@@ -216,8 +218,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidRequest(f"cannot read {path}: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        # Not PyYAML's own text: it quotes the line, which may hold a credential.
+        place = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise InvalidRequest(f"{path}{place} is no valid YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidRequest(f"{path} is no valid YAML: {error}") from error
+        raise InvalidRequest(f"{path} is no valid YAML: {type(error).__name__}") from None
     if data is None:
         return {}
     if not isinstance(data, dict):

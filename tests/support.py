@@ -149,7 +149,7 @@ class Server:
         self.port = free_port()
         self.plugins_dir = root / "plugins"
         self.repositories = root / "repositories"
-        self.repositories.mkdir(parents=True)
+        self.repositories.mkdir(parents=True, exist_ok=True)
         self.log = root / "server.log"
         defaults = {
             "IOCMNG_PORT": str(self.port),
@@ -158,7 +158,7 @@ class Server:
             "IOCMNG_LOCAL_ROOTS": str(root),
         }
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("IOCMNG_", "RAY_"))}
-        with self.log.open("wb") as log:
+        with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "iocmng", "server"],
                 env=clean | LOOPBACK | defaults | environment,

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from iocmng._version import __version__
-from iocmng.errors import InvalidRequest, IocmngError
+from iocmng.errors import InvalidRequest, IocmngError, ServerUnreachable
 
-FAILED, WRONG_USAGE = 1, 2
+FAILED, WRONG_USAGE, UNREACHABLE = 1, 2, 3
 
 app = typer.Typer(
     name="iocmng", help="IOC manager for EPICS on Ray.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -23,6 +23,12 @@ HostOption = Annotated[str | None, typer.Option(help="Address to listen on (IOCM
 PortOption = Annotated[int | None, typer.Option(help="Port of the REST API (IOCMNG_PORT).")]
 PluginsOption = Annotated[Path | None, typer.Option(help="Plugins to load at the start (IOCMNG_PLUGINS_CONFIG).")]
 ServerPrefixOption = Annotated[str | None, typer.Option("--prefix", help="PREFIX of all PVs (IOCMNG_PREFIX).")]
+KeepOption = Annotated[
+    bool | None, typer.Option("--keep", help="Leave the plugins running when the server ends (IOCMNG_KEEP).")
+]
+StopOption = Annotated[bool, typer.Option("--stop", help="Stop the plugins that a server with --keep has left.")]
+UrlOption = Annotated[str, typer.Option(envvar="IOCMNG_URL", help="Where the server answers.")]
+TokenOption = Annotated[str | None, typer.Option(envvar="IOCMNG_TOKEN", help="Token of the server.")]
 LogLevelOption = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
 PvoutOption = Annotated[Path | None, typer.Option(help="File into which the names of all PVs are written.")]
 
@@ -35,13 +41,33 @@ def server(
     plugins_config: PluginsOption = None,
     prefix: ServerPrefixOption = None,
     log_level: LogLevelOption = None,
+    keep: KeepOption = None,
+    stop: StopOption = False,
 ) -> None:
     """Start the server: REST API, Controller, and plugins."""
-    from iocmng.cli.server import run_server
+    from iocmng.cli.server import run_server, stop_kept
     from iocmng.settings import load_settings
 
     flags = {"host": host, "port": port, "plugins_config": plugins_config, "prefix": prefix, "log_level": log_level}
-    run_server(load_settings(config, **flags))
+    settings = load_settings(config, keep=keep, **flags)
+    if stop:
+        stop_kept(settings)
+    else:
+        run_server(settings)
+
+
+@app.command()
+def apply(
+    file: Annotated[Path, typer.Option("-f", "--file", help="Plugins file (YAML).")],
+    url: UrlOption = "http://127.0.0.1:8080",
+    token: TokenOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the API's answer and nothing else.")] = False,
+) -> None:
+    """Make the server's plugins what a plugins file says: add, change, and remove what the file had asked for."""
+    from iocmng.cli.apply import apply_file
+
+    if not apply_file(file, url, token, as_json):
+        sys.exit(FAILED)
 
 
 @app.command()
@@ -121,6 +147,9 @@ def _run(command: Callable[[], Any]) -> None:
     except InvalidRequest as error:
         typer.echo(f"iocmng: {error}", err=True)
         sys.exit(WRONG_USAGE)
+    except ServerUnreachable as error:
+        typer.echo(f"iocmng: {error}", err=True)
+        sys.exit(UNREACHABLE)
     except IocmngError as error:
         typer.echo(f"iocmng: {error}", err=True)
         sys.exit(FAILED)

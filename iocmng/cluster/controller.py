@@ -30,6 +30,7 @@ from iocmng.errors import (
     DuplicatePlugin,
     IocmngError,
     PluginCrashed,
+    ServerUnavailable,
     StateUnavailable,
     UnknownPlugin,
     WrongKind,
@@ -73,6 +74,7 @@ class Controller:
         self._loop = ControlLoop(registry, self._operations, policy.stable_after, wake)
         self._boot = Boot(registry, keeper, self._operations, self._watcher, self._loop, launcher)
         self._tasks: list[asyncio.Task[None]] = []
+        self._ends = False
 
     async def start(self, plugins_file: PluginsFile | None = None) -> None:
         """Read the store, take over the processes that live, and begin to start all others.
@@ -102,6 +104,7 @@ class Controller:
             IocmngError: Why it could not be added.
         """
         name = check_plugin_name(request.name)
+        self._check_open()
         while self._is_free(name) and self._loop.is_busy(name):  # one of this name is just coming to its end
             await self._loop.idle(name)
         if not self._is_free(name):
@@ -128,6 +131,7 @@ class Controller:
             StateUnavailable: If that cannot be kept; the plugin stays then.
         """
         self._find(name, kind)
+        self._check_open()
         self._loop.held.add(name)
         try:
             await self._loop.cancel(name)
@@ -295,6 +299,7 @@ class Controller:
 
     async def shutdown(self) -> None:
         """Stop all plugins in good order; they come back when the server starts again."""
+        self._ends = True
         for task in self._tasks:
             task.cancel()
         await self._loop.end()
@@ -342,6 +347,11 @@ class Controller:
             raise
         return self._registry.announced
 
+    def _check_open(self) -> None:
+        """Raise ServerUnavailable once the end has begun: a change would be half done."""
+        if self._ends:
+            raise ServerUnavailable("the server is ending; nothing was changed")
+
     def _is_free(self, name: str) -> bool:
         """Tell whether a plugin may be added under this name: none is desired, or the one there was rejected."""
         status = self._registry.observed.get(name)
@@ -360,6 +370,7 @@ class Controller:
     async def _find_idle(self, name: str, kind: Kind | None) -> PluginSpec:
         """Return what is desired of a plugin to which nothing is being done; give up a start that nobody asked for."""
         self._find(name, kind)
+        self._check_open()
         if self._loop.is_reviving(name):
             self._loop.held.add(name)
             try:

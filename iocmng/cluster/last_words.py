@@ -1,4 +1,4 @@
-"""What can be known of the end of a plugin's process on this machine.
+"""What can be known of the end of a plugin's process, on the machine where it ran.
 
 Ray tells that a process ended, not why. Python's faulthandler can leave a file where a fatal signal met the code.
 """
@@ -6,28 +6,33 @@ Ray tells that a process ended, not why. Python's faulthandler can leave a file 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import signal
+import time
 import uuid
 from pathlib import Path
 
 from iocmng.settings import Settings
+
+GONE_TIMEOUT = 3.0
+"""Seconds that a killed process may take to vanish."""
 
 _ERROR = re.compile(r"^Fatal Python error: (?P<what>.+)$", re.MULTILINE)
 _FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<function>\S+)', re.MULTILINE)
 
 
 class LastWords:
-    """The file into which one process may write where it ended."""
+    """Names the file into which one process may write where it ended; it lies on the node where that runs."""
 
     def __init__(self, settings: Settings) -> None:
-        self._bundles = str(settings.state / "bundles")
+        self.bundles = str(settings.state / "bundles")
         self.file = settings.state / "last-words" / uuid.uuid4().hex
-        self.file.parent.mkdir(parents=True, exist_ok=True)
 
     def read(self) -> str | None:
         """Return the fatal error and the author's line where it happened, or None if there is nothing."""
         with contextlib.suppress(OSError):
-            return parse(self.file.read_text(encoding="utf-8", errors="replace"), self._bundles)
+            return parse(self.file.read_text(encoding="utf-8", errors="replace"), self.bundles)
         return None
 
     def forget(self) -> None:
@@ -45,3 +50,37 @@ def parse(text: str, bundles: str) -> str | None:
         if frame["file"].startswith(bundles):
             return f"{words} in {frame['function']} ({Path(frame['file']).name}, line {frame['line']})"
     return words
+
+
+def bury(pid: int, words: LastWords | None) -> tuple[bool, str | None]:
+    """Wait until a process of this machine that has been told to end is gone; kill it where that takes long.
+
+    Returns:
+        Whether it is gone, and its last words.
+    """
+    deadline = time.monotonic() + GONE_TIMEOUT
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if is_alive(pid) and _is_a_plugin(pid):  # and not a stranger that has the number by now
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            time.sleep(0.3)
+    told = words.read() if words else None
+    if words:
+        words.forget()
+    return not (is_alive(pid) and _is_a_plugin(pid)), told
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process of this machine exists; one that nobody has waited for is gone."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state not in "ZX"
+
+
+def _is_a_plugin(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return b"PluginProcess" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False

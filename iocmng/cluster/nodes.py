@@ -1,11 +1,15 @@
-"""What is known of the cluster's nodes. These calls ask Ray's GCS and block."""
+"""What is known of the cluster's nodes, and calls that run on a given one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import asyncio
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
 
 import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from iocmng.cluster.lease import CLEANUP_LIMIT
 from iocmng.core.ports import Placement
@@ -15,15 +19,53 @@ from iocmng.settings import Settings
 MARGIN = 2.0
 """Seconds on top of the lease, for clocks that run differently and for the end of a process."""
 
+HEAD = {"node:__internal_head__": 0.001}
+"""A resource that only the head node has, whatever its name."""
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
 
 def lease_bound(settings: Settings) -> float:
     """Return the seconds after the last call to a process on another node when its PVs are gone for certain."""
     return settings.lease + CLEANUP_LIMIT + MARGIN
 
 
-def node_is_alive(node: str) -> bool:
-    """Tell whether Ray sees a node of this id."""
-    return any(one["NodeID"] == node and one["Alive"] for one in ray.nodes())
+def own_node() -> str:
+    """Return the id of the node on which this process runs."""
+    return ray.get_runtime_context().get_node_id()
+
+
+def living_nodes() -> set[str]:
+    """Return the ids of the nodes that Ray sees. It asks the GCS, and blocks."""
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+
+
+async def is_alive(node: str) -> bool:
+    """Tell whether Ray sees a node; one that was cut off a moment ago still counts."""
+    return node in await asyncio.to_thread(living_nodes)
+
+
+async def run_on(node: str, within: float, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Run a function of iocmng on a node.
+
+    Raises:
+        ServerUnavailable: If the node does not answer within so many seconds, or is no more.
+    """
+    pinned = NodeAffinitySchedulingStrategy(node, soft=False)
+    call: Any = _remote(function).options(scheduling_strategy=pinned).remote(*args, **kwargs)
+    try:
+        return await asyncio.wait_for(call, within)
+    except TimeoutError:
+        ray.cancel(call)
+        raise ServerUnavailable(f"node {node} does not answer") from None
+    except RayError as error:
+        raise ServerUnavailable(f"node {node} does not do what it is asked: {type(error).__name__}") from None
+
+
+@functools.cache
+def _remote(function: Callable[..., Any]) -> Any:
+    return ray.remote(function).options(num_cpus=0, max_retries=0)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def check_placement(placement: Placement) -> None:

@@ -11,6 +11,7 @@ from iocmng.errors import SourceUnavailable
 from iocmng.loading import requirements
 from iocmng.loading.bundles import forget_bundles, packages_directory, staging, store_bundle, store_packages
 from iocmng.loading.checks import check_syntax, read_manifest
+from iocmng.loading.credential_file import read_credential_file
 from iocmng.loading.local import copy_local
 from iocmng.loading.repository import Origin, clone
 from iocmng.settings import Settings
@@ -26,7 +27,8 @@ def fetch(source: Source, pat: str | None, settings: Settings) -> Bundle:
 
     Args:
         source: Where the plugin is.
-        pat: Personal access token for the source's host, used with https only and kept nowhere.
+        pat: Personal access token for the source's host, used with https only and kept nowhere; not needed where the
+            source names a file that holds it.
         settings: Names the store, the local roots and the limits.
 
     Raises:
@@ -34,6 +36,8 @@ def fetch(source: Source, pat: str | None, settings: Settings) -> Bundle:
         PluginRejected: If the plugin fails a check: clone, dependencies, config or syntax.
     """
     check_source(source)
+    if isinstance(source, GitSource) and source.credential_file is not None:
+        pat = read_credential_file(source.credential_file, settings)
     try:
         with staging(settings) as workspace:
             return _fetch(source, pat, workspace, settings)

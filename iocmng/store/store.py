@@ -119,13 +119,16 @@ class SqlStateStore:
         self._database.close()
 
     def _write_generation(self, connection: sa.Connection, generation: Generation) -> None:
-        """Write a generation and drop the oldest beyond the limit, except the newest that started."""
+        """Write a generation and drop the oldest beyond the limit.
+
+        The newest two that started stay in any case: after many failed tries a rollback must have where to go.
+        """
         upsert(connection, generations, [generation_row(generation)])
         mine = generations.c.plugin == generation.plugin
         query = sa.select(generations.c.number, generations.c.result).where(mine)
         kept = connection.execute(query.order_by(generations.c.number.desc())).all()
-        started = next((number for number, result in kept if result == GenerationResult.STARTED), None)
-        if dropped := [number for number, _ in kept[self._generations_kept :] if number != started]:
+        started = [number for number, result in kept if result == GenerationResult.STARTED][:2]
+        if dropped := [number for number, _ in kept[self._generations_kept :] if number not in started]:
             connection.execute(sa.delete(generations).where(mine, generations.c.number.in_(dropped)))
 
     def _write_events(self, connection: sa.Connection, new: Sequence[Event], count: int | None) -> int:

@@ -133,6 +133,7 @@ STATUS = {
     "PluginCrashed": 502,
     "ServerUnavailable": 503,
     "StateUnavailable": 503,
+    "ServerUnreachable": 503,
     "TimedOut": 504,
 }
 

@@ -1,0 +1,177 @@
+"""The Ray that a server runs on: one of its own, one of its own that is kept, or a cluster that is there already."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import ray
+
+from iocmng.cluster.names import NAMESPACE
+from iocmng.errors import ServerUnavailable
+from iocmng.settings import Settings
+
+OBJECT_STORE_BYTES = 128 * 1024 * 1024
+"""Bundles are small; Ray's default is a third of the memory."""
+
+RAY_DEFAULTS = {
+    "RAY_memory_monitor_refresh_ms": "0",  # it would kill small innocent actors
+    "RAY_AUTH_MODE": "disabled",  # else it depends on a file in the user's home
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # Ray's 15 would let anything else on the machine starve IOCs and API
+    # Serve kills a proxy that is not ready in time and begins anew: on a loaded machine 5 s are never enough.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "60",
+}
+
+SECRETS = ("IOCMNG_TOKEN", "IOCMNG_STATE_KEY", "IOCMNG_STATE_URL")
+"""Variables that Ray's processes must not inherit: author's code runs in some of them."""
+
+KEPT_START_TIMEOUT = 60.0
+KEPT_END_TIMEOUT = 20.0
+
+Kind = Literal["own", "kept", "joined"]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRay:
+    """A Ray that outlives the server which has started it; noted in the state directory.
+
+    Attributes:
+        pid: Process that holds it; SIGTERM ends it, and everything on it.
+        started: When that process was started, in clock ticks since the boot, so that a number that is another
+            process's by now is not taken for it.
+        address: Address to join it at.
+    """
+
+    pid: int
+    started: int
+    address: str
+
+    @property
+    def lives(self) -> bool:
+        """Whether it is still there."""
+        return _start_time(self.pid) == self.started
+
+    def end(self) -> None:
+        """End it, and return when it is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGTERM)
+        deadline = time.monotonic() + KEPT_END_TIMEOUT
+        while self.lives and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if self.lives:
+            os.kill(self.pid, signal.SIGKILL)
+
+
+def start_ray(settings: Settings, environment: dict[str, str]) -> Kind:
+    """Start or join the Ray that the settings ask for; a kept one that lives is joined in any case.
+
+    Raises:
+        ServerUnavailable: If that is not possible.
+    """
+    _set_environment(environment)
+    if settings.ray_address is not None:
+        _init(settings.ray_address, {})
+        return "joined"
+    kept = find_kept(settings)
+    if kept is None and settings.keep:
+        kept = _start_kept(settings)
+    if kept is not None:
+        _init(kept.address, {})
+        return "kept"
+    _init("local", _own_options(settings))
+    return "own"
+
+
+def find_kept(settings: Settings) -> KeptRay | None:
+    """Return the Ray that an earlier server has kept, if it lives."""
+    try:
+        kept = KeptRay(**json.loads(_note(settings).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return kept if kept.lives else None
+
+
+def forget_kept(settings: Settings) -> None:
+    """Remove the note of a kept Ray."""
+    _note(settings).unlink(missing_ok=True)
+
+
+def hold(settings: Settings) -> None:
+    """Start a Ray and hold it until SIGTERM: the whole life of the process that keeps one."""
+    _set_environment({})
+    _init("local", _own_options(settings))
+    kept = KeptRay(os.getpid(), _start_time(os.getpid()), ray.get_runtime_context().gcs_address)
+    note = _note(settings)
+    staged = note.with_suffix(".new")
+    staged.write_text(json.dumps(asdict(kept)), encoding="utf-8")
+    staged.replace(note)
+    signal.sigwait({signal.SIGTERM})
+    forget_kept(settings)
+    ray.shutdown()
+
+
+def _start_kept(settings: Settings) -> KeptRay:
+    log = settings.state / "kept-ray.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "iocmng.cli.hold_ray",
+                settings.model_dump_json(include={"state_dir", "ray_dashboard"}),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # a Ctrl-C in the server's terminal is not for it
+        )
+    deadline = time.monotonic() + KEPT_START_TIMEOUT
+    while time.monotonic() < deadline and process.poll() is None:
+        if kept := find_kept(settings):
+            return kept
+        time.sleep(0.1)
+    process.kill()
+    raise ServerUnavailable(f"no Ray that is kept could be started; its log: {log}")
+
+
+def _set_environment(environment: dict[str, str]) -> None:
+    for name in SECRETS:
+        os.environ.pop(name, None)
+    for name, value in (RAY_DEFAULTS | environment).items():
+        os.environ.setdefault(name, value)
+
+
+def _own_options(settings: Settings) -> dict[str, Any]:
+    return {"include_dashboard": settings.ray_dashboard, "object_store_memory": OBJECT_STORE_BYTES}
+
+
+def _init(address: str, options: dict[str, Any]) -> None:
+    quiet: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": "warning"}
+    try:
+        ray.init(address=address, **quiet, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        place = "this machine" if address == "local" else address
+        raise ServerUnavailable(f"cannot start or join Ray at {place}: {error}") from error
+
+
+def _note(settings: Settings) -> Path:
+    return settings.state / "kept-ray.json"
+
+
+def _start_time(pid: int) -> int:
+    """Return when a process was started (field 22 of proc_pid_stat(5)), or 0 where there is none."""
+    with contextlib.suppress(OSError):
+        return int(
+            Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[19]
+        )
+    return 0
