@@ -43,10 +43,11 @@ _DEFAULTS = {"plugins_dir": "`/data/plugins` where it can be written, else `~/.l
 _PV_MODELS = ("FloatPv", "IntPv", "BoolPv", "StringPv", "EnumPv")
 
 _CALL_GROUPS = (
-    ("Add, remove, restart", ("add_", "remove_", "restart_")),
+    ("Add and remove", ("add_", "remove_", "apply")),
+    ("Replace", ("restart_", "change_", "roll_back_")),
     ("Start and stop", ("start_", "stop_")),
     ("Run a job", ("run_",)),
-    ("Look", ("list_", "get_", "health", "livez", "readyz")),
+    ("Look", ("list_", "get_", "health", "livez", "readyz", "events")),
 )
 
 Schema = Mapping[str, Any]
@@ -167,7 +168,7 @@ def config_part() -> str:
     """Return the tables of config.yaml's sections."""
     schema = json_schema()
     definitions = schema["$defs"]
-    sections = {"The file": schema, "parameters": definitions["Parameters"], "pvs": definitions["PvSections"]}
+    sections = {"The file": schema, "parameters": definitions["Parameters"], "pvs": definitions["PvSections"], "watchdog": definitions["Watchdog"]}
     return "\n\n".join(
         f"## {f'`{title}`' if title != 'The file' else title}\n\n{keys(model, definitions)}"
         for title, model in sections.items()

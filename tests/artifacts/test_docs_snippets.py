@@ -35,6 +35,12 @@ NOT_RUN = {
     ("docs/how-to/private-repositories.md", "curl -s localhost:8080/api/v1/tasks -d @pump.json"): "needs a git host",
     ("docs/how-to/private-repositories.md", "git_url: git@git.example.org:lab/pump.git"): "one line of a body",
     ("docs/how-to/load-plugins-at-start.md", "iocmng-server --plugins-config plugins.yaml"): "a second server",
+    ("docs/how-to/load-plugins-at-start.md", "iocmng apply -f plugins.yaml"): "tests/cluster/test_apply.py",
+    ("docs/how-to/run-on-one-machine.md", "iocmng-server --keep"): "tests/artifacts/test_server_end.py",
+    (
+        "docs/how-to/private-repositories.md",
+        "curl -s -X PATCH localhost:8080/api/v1/plugins/pump -d @new-token.json",
+    ): "needs a git host",
     (
         "docs/how-to/join-a-ray-cluster.md",
         "ray start --head --disable-usage-stats",
