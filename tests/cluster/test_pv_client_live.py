@@ -33,8 +33,9 @@ def test_pv_client_over_pv_access(server):
 
 
 @pytest.mark.parametrize("name", ["get", "put"])
-def test_pv_client_over_channel_access(name, tmp_path):
+def test_pv_client_over_channel_access(name, tmp_path, monkeypatch):
     """With --pva false the same calls use Channel Access."""
+    monkeypatch.setenv("IOCMNG_STATE_DIR", str(tmp_path / "state"))
     import signal
     import subprocess
     import sys

@@ -143,18 +143,18 @@ def test_a_generation_of_a_plugin_that_is_gone_leaves_nothing(store: SqlStateSto
     assert store.generations("alpha") == []
 
 
-def test_generations_are_pruned_but_never_the_last_that_started(open_: OpenStore):
-    """The newest stay, and the one that runs."""
+def test_generations_are_pruned_but_never_the_last_two_that_started(open_: OpenStore):
+    """The newest stay, the one that runs, and one to go back to."""
     store = open_(generations_kept=3)
     for number in (1, 2):
         store.save(entry("alpha", number), generation("alpha", number))
     store.save(entry("beta"), generation("beta", 1))
     for number in range(3, 9):
         store.add_generation(generation("alpha", number, "failed"))
-    assert [item.number for item in store.generations("alpha")] == [8, 7, 6, 2]
+    assert [item.number for item in store.generations("alpha")] == [8, 7, 6, 2, 1]
     assert [item.number for item in store.generations("beta")] == [1]
     store.save(entry("alpha", 9), generation("alpha", 9))
-    assert [item.number for item in store.generations("alpha")] == [9, 8, 7]
+    assert [item.number for item in store.generations("alpha")] == [9, 8, 7, 2]
 
 
 def test_events_are_the_newest_above_an_id_oldest_first(store: SqlStateStore):
