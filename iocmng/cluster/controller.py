@@ -11,30 +11,22 @@ from dataclasses import replace
 from typing import Any
 
 from iocmng.cluster.boot import Boot, PluginsFile
-from iocmng.cluster.control_loop import ControlLoop
-from iocmng.cluster.keeper import Keeper
-from iocmng.cluster.operations import Operations
 from iocmng.cluster.plan import apply_plan
-from iocmng.cluster.registry import Registry
-from iocmng.cluster.watcher import Watcher
+from iocmng.cluster.replacements import Replacements
 from iocmng.core.backoff import RestartPolicy
 from iocmng.core.builtin_pvs import Kind
-from iocmng.core.lifecycle import LOADING, Phase
+from iocmng.core.lifecycle import Phase
 from iocmng.core.names import check_plugin_name
-from iocmng.core.plugins_file import changed_spec
 from iocmng.core.ports import PluginLauncher, StateStore
-from iocmng.core.request import PluginChange, PluginRequest
+from iocmng.core.request import PluginRequest
 from iocmng.core.spec import PluginSpec
-from iocmng.core.state import Applied, Cause, Event, Generation, GenerationResult, PluginEntry, Snapshot
+from iocmng.core.state import Applied, Cause, Event, Generation, Snapshot
 from iocmng.errors import (
     DuplicatePlugin,
     IocmngError,
     PluginCrashed,
-    ServerUnavailable,
     StateUnavailable,
-    UnknownPlugin,
     WrongKind,
-    WrongState,
 )
 
 _log = logging.getLogger(__name__)
@@ -42,17 +34,10 @@ _log = logging.getLogger(__name__)
 GENERATIONS_KEPT = 10
 
 
-class Controller:
+class Controller(Replacements):
     """Keeps what is desired, and has the control loop bring it about. Never runs author's code, never blocks.
 
-    Calls that change something return the version of the snapshot that shows the change.
-
-    Args:
-        launcher: Makes the plugins' processes.
-        store: Keeps what must outlive this process.
-        site_prefix: PREFIX of all PVs.
-        policy: When plugins that ended by themselves are started again.
-        generations_kept: How many generations of each plugin can be rolled back to.
+    Calls that change something return the version of the snapshot that shows the change. For the arguments see Calls.
     """
 
     def __init__(
@@ -63,18 +48,9 @@ class Controller:
         policy: RestartPolicy | None = None,
         generations_kept: int = GENERATIONS_KEPT,
     ) -> None:
-        policy = policy or RestartPolicy()
-        registry = self._registry = Registry()
-        keeper = self._keeper = Keeper(store, generations_kept)
-        registry.on_event = keeper.add_event
-        registry.owner_of = lambda name: entry.owner if (entry := keeper.entry(name)) else None
-        wake = asyncio.Event()
-        self._watcher = Watcher(registry, policy, wake.set)
-        self._operations = Operations(registry, launcher, keeper, self._watcher, site_prefix)
-        self._loop = ControlLoop(registry, self._operations, policy.stable_after, wake)
-        self._boot = Boot(registry, keeper, self._operations, self._watcher, self._loop, launcher)
+        super().__init__(launcher, store, site_prefix, policy or RestartPolicy(), generations_kept)
+        self._boot = Boot(self._registry, self._keeper, self._operations, self._watcher, self._loop, launcher)
         self._tasks: list[asyncio.Task[None]] = []
-        self._ends = False
 
     async def start(self, plugins_file: PluginsFile | None = None) -> None:
         """Read the store, take over the processes that live, and begin to start all others.
@@ -149,81 +125,11 @@ class Controller:
         self._registry.forget(name, "removed")
         return self._registry.announced
 
-    async def restart(self, name: str, kind: Kind | None) -> int:
-        """Fetch a plugin again and replace it; if the new version fails, the old one runs.
-
-        Raises:
-            WrongState: If something else is being done to it.
-            IocmngError: Why the new version could not be started.
-        """
-        return await self._replace(replace(await self._find_idle(name, kind), files=None), Cause.RESTART)
-
-    async def rollback(self, name: str, kind: Kind | None, number: int | None) -> int:
-        """Replace a plugin by an earlier generation of it.
-
-        Args:
-            name: Name of the plugin.
-            kind: What the caller expects it to be.
-            number: Which one; None is the newest one that ran and differs from the present one.
-
-        Raises:
-            WrongState: If there is none to return to.
-            IocmngError: Why it could not be started.
-        """
-        spec = await self._find_idle(name, kind)
-        history = [one for one in await self._keeper.generations(name) if one.result is GenerationResult.STARTED]
-        if number is None:
-            earlier = (one for one in history if one.number < spec.generation and not _same(one.spec, spec))
-            target = next(earlier, None)
-        else:
-            target = next((one for one in history if one.number == number), None)
-        if target is None:
-            ran = ", ".join(str(one.number) for one in history) or "none"
-            raise WrongState(f"{name} has no such generation to return to; those that ran and are kept: {ran}")
-        old = target.spec
-        wanted = replace(
-            spec, source=old.source, parameters=old.parameters, resources=old.resources, node=old.node, files=old.files
-        )
-        return await self._replace(wanted, Cause.ROLLBACK)
-
-    async def change(self, name: str, kind: Kind | None, change: PluginChange) -> int:
-        """Change what is desired of a plugin, and replace it where that is needed.
-
-        Raises:
-            InvalidRequest: If the change does not fit the plugin's source.
-            IocmngError: Why the changed version could not be started; the old one runs then.
-        """
-        spec = await self._find_idle(name, kind)
-        changed = change.of(spec)
-        if "pat" in change.model_fields_set:
-            await self._keeper.set_credential(name, change.pat.get_secret_value() if change.pat else None)
-        if change.needs_replacement:
-            files = spec.files if changed.source == spec.source else None
-            return await self._replace(replace(changed, files=files), Cause.CHANGE)
-        await self._keeper.save(changed)
-        self._registry.desire(changed)
-        return self._registry.announced
-
     async def apply(self, owner: str, requests: Sequence[PluginRequest]) -> tuple[list[Applied], int]:
         """Make the plugins of a plugins file what its entries say; what fails is told and stops nothing."""
         applied = await apply_plan(self, self._keeper, owner, requests)
         self._registry.refresh(one.name for one in applied)
         return applied, self._registry.announced
-
-    async def replace_by(self, name: str, request: PluginRequest) -> int:
-        """Make a plugin what an entry of a plugins file says.
-
-        Raises:
-            IocmngError: Why that could not be started; the old version runs then.
-        """
-        spec = await self._find_idle(name, None)
-        entry = self._keeper.entry(name)
-        changed = changed_spec(entry or PluginEntry(spec), request, self._keeper.next_number(spec))
-        if changed.generation == spec.generation:
-            await self._keeper.save(changed)
-            self._registry.desire(changed)
-            return self._registry.announced
-        return await self._replace(changed, Cause.APPLY)
 
     async def set_running(self, name: str, kind: Kind | None, running: bool) -> int:
         """Start or stop a task's cycles; that lasts, also after a restart of the server.
@@ -310,12 +216,6 @@ class Controller:
                 _log.error("plugin %s did not stop in good order: %s", name, outcome)
         await self._keeper.close()
 
-    async def _replace(self, wanted: PluginSpec, cause: Cause) -> int:
-        name = wanted.name
-        self._operations.causes[name] = cause
-        self._registry.desire_instead(replace(wanted, generation=self._keeper.next_number(wanted)))
-        return await self._settled(name)
-
     async def _promise(self, spec: PluginSpec) -> None:
         """Keep a spec, and only then let the loop begin with it."""
         self._loop.held.add(spec.name)
@@ -337,57 +237,3 @@ class Controller:
             if self._keeper.entry(name) is not None:
                 with contextlib.suppress(StateUnavailable):
                     await self._keeper.forget(name)
-
-    async def _settled(self, name: str) -> int:
-        """Wait until the plugin is as desired; return the version that shows it, or raise with that version."""
-        try:
-            await self._loop.settled(name)
-        except IocmngError as error:
-            error.snapshot_version = self._registry.announced
-            raise
-        return self._registry.announced
-
-    def _check_open(self) -> None:
-        """Raise ServerUnavailable once the end has begun: a change would be half done."""
-        if self._ends:
-            raise ServerUnavailable("the server is ending; nothing was changed")
-
-    def _is_free(self, name: str) -> bool:
-        """Tell whether a plugin may be added under this name: none is desired, or the one there was rejected."""
-        status = self._registry.observed.get(name)
-        return name not in self._registry.desired or (status is not None and status.phase is Phase.REJECTED)
-
-    def _find(self, name: str, kind: Kind | None) -> PluginSpec:
-        spec = self._registry.desired.get(name)
-        if spec is None:
-            raise UnknownPlugin(f"there is no plugin named {name[:140]!r}")
-        status = self._registry.observed.get(name)
-        known = status.facts.kind if status and status.facts else spec.kind
-        if kind is not None and known is not None and known is not kind:
-            raise WrongKind(f"{name} is a {known.value}, not a {kind.value}; use /{known.value}s/{name}")
-        return spec
-
-    async def _find_idle(self, name: str, kind: Kind | None) -> PluginSpec:
-        """Return what is desired of a plugin to which nothing is being done; give up a start that nobody asked for."""
-        self._find(name, kind)
-        self._check_open()
-        if self._loop.is_reviving(name):
-            self._loop.held.add(name)
-            try:
-                await self._loop.cancel(name)
-                self._operations.resume(name)
-            finally:
-                self._loop.held.discard(name)
-        spec, status = self._find(name, kind), self._registry.observed.get(name)
-        if status is not None and status.phase is Phase.ACTIVE and self._loop.is_busy(name):
-            await self._loop.idle(name)  # it is up and about to be done
-            spec, status = self._find(name, kind), self._registry.observed.get(name)
-        if self._loop.is_busy(name) or status is None or status.phase in LOADING:
-            raise WrongState(f"{name} is being started, stopped or replaced; try again when that has ended")
-        return spec
-
-
-def _same(one: PluginSpec, other: PluginSpec) -> bool:
-    """Tell whether two generations would run the same files with the same parameters."""
-    digests = {spec.files.digest if spec.files else None for spec in (one, other)}
-    return len(digests) == 1 and one.parameters == other.parameters
