@@ -168,7 +168,12 @@ def config_part() -> str:
     """Return the tables of config.yaml's sections."""
     schema = json_schema()
     definitions = schema["$defs"]
-    sections = {"The file": schema, "parameters": definitions["Parameters"], "pvs": definitions["PvSections"], "watchdog": definitions["Watchdog"]}
+    sections = {
+        "The file": schema,
+        "parameters": definitions["Parameters"],
+        "pvs": definitions["PvSections"],
+        "watchdog": definitions["Watchdog"],
+    }
     return "\n\n".join(
         f"## {f'`{title}`' if title != 'The file' else title}\n\n{keys(model, definitions)}"
         for title, model in sections.items()

@@ -34,7 +34,7 @@ class Api:
     def __init__(self, settings: Settings) -> None:
         # Where the proxies listen is Serve's to know: http_options of a config file win over our own setting, and
         # whether a call without a token may change something depends on it.
-        self._settings = settings.model_copy(update={"host": _listening_host()})
+        self._settings = settings.model_copy(update={"host": listening_address()[0]})
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._settings, self._connect)
@@ -43,10 +43,10 @@ class Api:
         return await RayControllerClient.connect(self._settings)
 
 
-def _listening_host() -> str:
-    """Return the address on which Serve's proxies listen."""
+def listening_address() -> tuple[str, int]:
+    """Return the address and the port on which Serve's proxies listen."""
     client: Any = _get_global_client()
-    return str(client.http_config.host)
+    return str(client.http_config.host), int(client.http_config.port)
 
 
 def application(settings: Settings) -> serve.Application:

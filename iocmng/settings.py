@@ -122,7 +122,8 @@ class Settings(BaseSettings):
     """Seconds after which a plugin that was started again counts as healthy."""
     lease: Annotated[float, Field(ge=5)] = 30.0
     """Seconds without a word from the Controller after which a plugin on another node stops serving its PVs; as long,
-    and the stop_timeout on top, the Controller waits before it starts the plugins of a lost node elsewhere."""
+    and 7 s on top for cleanup() and the end of the process, the Controller waits before it starts the plugins of a lost
+    node elsewhere."""
 
     @field_validator("prefix")
     @classmethod

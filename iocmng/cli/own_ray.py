@@ -30,6 +30,8 @@ RAY_DEFAULTS = {
     # Serve kills a proxy that is not ready in time and begins anew: on a loaded machine 5 s are never enough.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "60",
+    # A proxy that died is missed after three of these; with Ray's 10 s the API would be away for half a minute.
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
 }
 
 SECRETS = ("IOCMNG_TOKEN", "IOCMNG_STATE_KEY", "IOCMNG_STATE_URL")

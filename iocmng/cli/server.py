@@ -18,7 +18,7 @@ from iocmng.cli.haproxy import HaProxy
 from iocmng.cli.own_ray import Kind, find_kept, forget_kept, start_ray
 from iocmng.cluster.client import RayControllerClient
 from iocmng.errors import InvalidRequest, IocmngError, ServerUnavailable
-from iocmng.serve_app import APPLICATION_NAME, application
+from iocmng.serve_app import APPLICATION_NAME, application, listening_address
 from iocmng.settings import Settings
 from iocmng.store import open_store
 
@@ -47,7 +47,9 @@ def run_server(settings: Settings) -> None:
             signal.signal(number, lambda *_: ended.set())
         RayControllerClient.begin(settings)  # starts plugins while Serve starts
         _start_serve(settings, kind)
-        _say(f"iocmng answers on http://{settings.host}:{settings.port}/api/v1 (documentation: /docs)")
+        # In a cluster that has Serve already, its address stays what it is.
+        host, port = listening_address()
+        _say(f"iocmng answers on http://{host}:{port}/api/v1 (documentation: /docs)")
         while not ended.wait(1.0):
             pass
     finally:
@@ -75,11 +77,10 @@ def _check(settings: Settings) -> None:
     if settings.keep and settings.serve_proxy == "haproxy":
         raise InvalidRequest("keep does not go together with serve_proxy haproxy: choose one of them")
     _make_directory(settings.state)
-    if find_kept(settings) is not None:
-        return  # it holds the state, and maybe the port
+    if find_kept(settings) is not None or settings.ray_address is not None:
+        return  # what runs there holds the state, and maybe the port
     _check_port(settings)
-    if settings.ray_address is None:  # else the state is where the Controller is
-        open_store(settings).close()
+    open_store(settings).close()
 
 
 def _make_directory(directory: Path) -> None:

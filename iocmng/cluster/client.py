@@ -9,6 +9,7 @@ import ray
 
 from iocmng.cluster.controller_actor import ControllerActor
 from iocmng.cluster.names import CONTROLLER_NAME, NAMESPACE
+from iocmng.cluster.nodes import HEAD
 from iocmng.cluster.ray_errors import controller_call
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.request import PluginChange, PluginRequest
@@ -41,6 +42,8 @@ class RayControllerClient:
                 get_if_exists=True,
                 max_restarts=-1,
                 num_cpus=0,
+                # The state lies on one node's disk: restarted elsewhere it would find none, and end all plugins.
+                resources=HEAD,
             )
             .remote(settings.model_copy(update={"token": None}))
         )

@@ -23,7 +23,7 @@ from iocmng.core.reconcile import (
     reconcile,
 )
 from iocmng.core.spec import PluginStatus
-from iocmng.errors import IocmngError, WrongState
+from iocmng.errors import IocmngError, ServerUnavailable, WrongState
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class ControlLoop:
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
         self._wake = wake
         self._reviving: set[str] = set()
+        self._is_ending = False
         self.held: set[str] = set()
         """Plugins that have to wait until it is their turn."""
         self.keep_rejected: set[str] = set()
@@ -89,6 +90,7 @@ class ControlLoop:
 
     async def end(self) -> None:
         """Give up all actions that are under way, and return when nothing of them is left."""
+        self._is_ending = True
         for name in list(self._tasks):
             await self.cancel(name)
 
@@ -130,7 +132,9 @@ class ControlLoop:
         name = _name(action)
         self._tasks.pop(name, None)
         error: BaseException | None
-        if task.cancelled():
+        if task.cancelled() and self._is_ending:
+            error = ServerUnavailable(f"the server ends, and gave up what it was doing to {name}; try again")
+        elif task.cancelled():
             error = WrongState(f"{name} was removed before it was up")
         else:
             error = task.exception()

@@ -11,7 +11,9 @@ import re
 import signal
 import time
 import uuid
+from collections.abc import Set
 from pathlib import Path
+from typing import TextIO
 
 from iocmng.settings import Settings
 
@@ -29,6 +31,12 @@ class LastWords:
         self.bundles = str(settings.state / "bundles")
         self.file = settings.state / "last-words" / uuid.uuid4().hex
 
+    def open(self) -> TextIO:
+        """Open the file for writing, below a state directory that is made where there is none."""
+        self.file.parent.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.file.parent.mkdir(exist_ok=True)
+        return self.file.open("w", encoding="utf-8")
+
     def read(self) -> str | None:
         """Return the fatal error and the author's line where it happened, or None if there is nothing."""
         with contextlib.suppress(OSError):
@@ -38,6 +46,14 @@ class LastWords:
     def forget(self) -> None:
         """Remove the file."""
         self.file.unlink(missing_ok=True)
+
+
+def forget_words(settings: Settings, keep: Set[Path]) -> None:
+    """Remove what processes of an earlier life have left, except for those files that are to be kept."""
+    with contextlib.suppress(FileNotFoundError):
+        for file in (settings.state / "last-words").iterdir():
+            if file not in keep:
+                file.unlink(missing_ok=True)
 
 
 def parse(text: str, bundles: str) -> str | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import ray
@@ -12,12 +13,14 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from iocmng.cluster.lease import CLEANUP_LIMIT
-from iocmng.core.ports import Placement
 from iocmng.errors import ServerUnavailable
 from iocmng.settings import Settings
 
 MARGIN = 2.0
 """Seconds on top of the lease, for clocks that run differently and for the end of a process."""
+
+ANSWER_TIMEOUT = 5.0
+"""Seconds after which a node that is asked for a trifle counts as unreachable."""
 
 HEAD = {"node:__internal_head__": 0.001}
 """A resource that only the head node has, whatever its name."""
@@ -46,6 +49,13 @@ async def is_alive(node: str) -> bool:
     return node in await asyncio.to_thread(living_nodes)
 
 
+async def is_reachable(node: str) -> bool:
+    """Tell whether a node answers now."""
+    with contextlib.suppress(ServerUnavailable):
+        return await is_alive(node) and await run_on(node, ANSWER_TIMEOUT, own_node) == node
+    return False
+
+
 async def run_on(node: str, within: float, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
     """Run a function of iocmng on a node.
 
@@ -65,33 +75,4 @@ async def run_on(node: str, within: float, function: Callable[_P, _T], *args: _P
 
 @functools.cache
 def _remote(function: Callable[..., Any]) -> Any:
-    return ray.remote(function).options(num_cpus=0, max_retries=0)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def check_placement(placement: Placement) -> None:
-    """Find out early, and in one sentence, that no node can take a plugin; Ray would wait for one for ever.
-
-    Raises:
-        ServerUnavailable: If no node has the resources and labels.
-    """
-    nodes = [node for node in ray.nodes() if node["Alive"]]
-    if not any(_fits(node, placement) for node in nodes):
-        resources = sorted({name for node in nodes for name in node["Resources"] if ":" not in name})
-        labels = sorted({f"{key}={value}" for node in nodes for key, value in node["Labels"].items()})
-        wanted = [f"{amount:g} {name}" for name, amount in placement.resources.items()]
-        wanted += [f"label {key}={value}" for key, value in placement.labels.items()]
-        raise ServerUnavailable(
-            f"no node of the cluster has {', '.join(wanted)}; its nodes have the resources {', '.join(resources)} "
-            f"and the labels {', '.join(labels)}"
-        )
-
-
-def _fits(node: Mapping[str, Any], placement: Placement) -> bool:
-    has_resources = all(node["Resources"].get(name, 0) >= amount for name, amount in placement.resources.items())
-    return has_resources and all(_has_label(node["Labels"], *label) for label in placement.labels.items())
-
-
-def _has_label(labels: Mapping[str, str], key: str, wanted: str) -> bool:
-    if wanted.startswith("!"):
-        return labels.get(key) != wanted[1:]
-    return labels.get(key) == wanted
+    return ray.remote(num_cpus=0, max_retries=0)(function)

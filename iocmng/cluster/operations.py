@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine
-from dataclasses import replace
-from typing import Any
 
 from iocmng.base.identity import short
 from iocmng.cluster.bundle_book import BundleBook
 from iocmng.cluster.keeper import Keeper
+from iocmng.cluster.processes import Processes, killed_on_failure
 from iocmng.cluster.registry import Registry
 from iocmng.cluster.watcher import Watcher
 from iocmng.core.lifecycle import LOADING, Phase
-from iocmng.core.ports import Bundle, FoundProcess, Placement, PluginHandle, PluginLauncher
-from iocmng.core.spec import FilesRef, PluginSpec, PluginStatus, RecordInfo
+from iocmng.core.ports import Bundle, PluginHandle, PluginLauncher
+from iocmng.core.spec import PluginSpec, PluginStatus
 from iocmng.core.state import Cause
-from iocmng.errors import IocmngError, SourceUnavailable, StateUnavailable, TimedOut, WrongState
+from iocmng.errors import IocmngError, SourceUnavailable, StateUnavailable, WrongState
 
 _log = logging.getLogger(__name__)
 
@@ -35,10 +31,9 @@ class Operations:
         self._keeper = keeper
         self._watcher = watcher
         self._bundles = BundleBook(launcher, keeper)
-        self._site_prefix = site_prefix
-        self._running: dict[str, tuple[PluginSpec, Bundle]] = {}
-        self.causes: dict[str, Cause] = {}
-        """Why the generation that is desired came to be, by name, until it has started."""
+        self._processes = Processes(registry, launcher, keeper, watcher, self._bundles, site_prefix)
+        self.causes = self._processes.causes
+        self.adopt = self._processes.adopt
 
     def handle(self, name: str) -> PluginHandle:
         """Return the process of a plugin whose IOC is up.
@@ -63,14 +58,16 @@ class Operations:
         try:
             async with self._bundles.of(spec) as bundle:
                 observe(name, Phase.PREPARING)
-                handle = await self._ready_process(spec, bundle)
+                handle = await self._processes.ready(spec, bundle)
                 observe(name, Phase.STARTING)
-                await self._start(spec, bundle, handle, keep=True)
+                await self._processes.start(spec, bundle, handle, keep=True)
         except IocmngError as error:
             if spec.files is not None:
                 self._watcher.failed(name, error)
             else:
                 self._reject(name, error)
+                # Its initialize() may have had time to save some.
+                await self._launcher.forget_values(frozenset(self._registry.desired) - {name})
             raise
         self.causes.pop(name, None)
 
@@ -85,11 +82,11 @@ class Operations:
         observe(name, Phase.REPLACING, reason=str(cause), retry_at=None)
         try:
             async with self._bundles.of(spec) as bundle:
-                handle = await self._ready_process(spec, bundle)
-                async with _killed_on_failure(handle):
+                handle = await self._processes.ready(spec, bundle)
+                async with killed_on_failure(handle):
                     # Kept before the old version is touched: a full disk must not cost the plugin that runs.
-                    await self._keep(spec, bundle)
-                    await self._end_process(name)
+                    await self._processes.keep(spec, bundle)
+                    await self._processes.end(name)
                     observe(name, Phase.REPLACING, endpoint=None, report=None)
                     await self._start_or_return(spec, bundle, handle)
         except IocmngError as error:
@@ -107,9 +104,9 @@ class Operations:
         self._registry.observe(name, Phase.REPLACING, reason=f"start after: {before.last_exit}", retry_at=None)
         try:
             async with self._bundles.of(spec) as bundle:
-                handle = await self._ready_process(spec, bundle)
-                async with _killed_on_failure(handle):
-                    await self._start(spec, bundle, handle)
+                handle = await self._processes.ready(spec, bundle)
+                async with killed_on_failure(handle):
+                    await self._processes.start(spec, bundle, handle)
         except IocmngError as error:
             self._watcher.failed(name, error)
         else:
@@ -119,17 +116,19 @@ class Operations:
         """Start or stop the cycles of a plugin whose IOC is up."""
         try:
             self._registry.report(name, await self.handle(name).set_running(running))
-        except TimedOut:
-            # It has been told, and does it as soon as the author's code returns.
-            self._registry.observe(name, self._registry.observed[name].phase, running=running)
+        except IocmngError:
+            if not running:
+                # It does it as soon as the author's code returns, or its process is ending; it is not told for ever.
+                self._registry.observe(name, self._registry.observed[name].phase, running=False)
             raise
         self._registry.observe(name, self._registry.observed[name].phase, running=running)
 
     async def stop(self, name: str) -> None:
         """End a plugin's process in good order and forget the plugin."""
         self._registry.observe(name, Phase.STOPPING)
-        await self._end_process(name)
-        self._running.pop(name, None)
+        await self._processes.end(name)
+        await self._processes.until_unseen_is_over(name)
+        self._processes.running.pop(name, None)
         self._bundles.release(name)
         self._registry.forget(name, "removed")
         await self._bundles.collect()
@@ -138,7 +137,7 @@ class Operations:
     async def end(self, name: str) -> None:
         """End a plugin's process in good order; the plugin stays what it is, and comes back at the next start."""
         self._registry.observe(name, Phase.STOPPING, reason="the server ends")
-        await self._end_process(name)
+        await self._processes.end(name)
 
     def give_up(self, name: str, error: IocmngError) -> None:
         """After an error of our own, leave the plugin in a state from which it can go on."""
@@ -165,97 +164,21 @@ class Operations:
         elif status.phase in LOADING:
             del self._registry.observed[name]
 
-    def adopt(self, found: FoundProcess) -> None:
-        """Take over a process that an earlier Controller has started.
-
-        Raises:
-            PluginRejected: If it serves records of another plugin.
-        """
-        name = found.spec.name
-        records = {record.name for record in found.endpoint.records}
-        self._registry.claim_records(name, records)
-        self._running[name] = (found.spec, found.bundle)
-        self._bundles.use(name, found.bundle)
-        self._registry.observe(
-            name,
-            Phase.ACTIVE,
-            generation=found.spec.generation,
-            running=found.running,
-            facts=found.facts,
-            endpoint=found.endpoint,
-            report=replace(found.report, log=()),
-            reason="the Controller has begun anew; the plugin ran on",
-        )
-        self._registry.report(name, found.report)
-        self._watcher.follow(name, found.handle, found.bundle.manifest.watchdog)
-
     async def collect(self) -> None:
         """Remove the files and values that belong to no plugin."""
         await self._bundles.collect()
         await self._launcher.forget_values(frozenset(self._registry.desired))
 
-    async def _keep(self, spec: PluginSpec, bundle: Bundle) -> None:
-        """Keep what is desired now, with the files that this generation starts from.
-
-        Raises:
-            StateUnavailable: If that cannot be kept.
-        """
-        name, files = spec.name, FilesRef(bundle.digest, bundle.commit, bundle.branch)
-        if name in self._registry.desired and self._registry.desired[name].generation == spec.generation:
-            wanted = self._registry.desired[name] = replace(self._registry.desired[name], files=files)
-            entry = self._keeper.entry(name)
-            if entry is None or entry.spec != wanted:
-                await self._keeper.save(wanted)
-
-    async def _ready_process(self, spec: PluginSpec, bundle: Bundle) -> PluginHandle:
-        """Return a process that has the plugin imported, checked and built, and serves nothing yet."""
-        placement = Placement({**bundle.manifest.resources, **spec.resources}, {**bundle.manifest.node, **spec.node})
-        handle = await self._launcher.take_process(placement)
-        async with _killed_on_failure(handle):
-            facts = await handle.prepare(spec, bundle, self._site_prefix)
-            records = await handle.build()
-            self._claim(spec.name, records)  # beside those of the version that still serves, if there is one
-            self._registry.observe(spec.name, self._registry.observed[spec.name].phase, facts=facts)
-        return handle
-
-    async def _start(self, spec: PluginSpec, bundle: Bundle, handle: PluginHandle, *, keep: bool = False) -> None:
-        name = spec.name
-        async with _killed_on_failure(handle):
-            await self._keeper.note_node(name, handle.remote_node)
-            endpoint, report = await handle.start(spec.running)
-            if keep:
-                await self._keep(spec, bundle)
-                await self._keeper.note_node(name, handle.remote_node)
-                if cause := self.causes.pop(name, None):
-                    await self._keeper.note_start(self._registry.desired.get(name, spec), cause)
-        self._running[name] = (spec, bundle)
-        self._bundles.use(name, bundle)
-        self._registry.observe(
-            name,
-            Phase.ACTIVE,
-            generation=spec.generation,
-            running=spec.running,
-            failures=(),
-            message="",
-            endpoint=endpoint,
-            report=replace(report, log=()),
-            silent=False,
-            next_try=None,
-        )
-        self._registry.report(name, report)
-        self._claim(name, ())  # those that it serves, and no more
-        self._watcher.follow(name, handle, bundle.manifest.watchdog)
-
     async def _start_or_return(self, spec: PluginSpec, bundle: Bundle, handle: PluginHandle) -> None:
         """Start the new version; if it fails, the version that ran before, from its kept bundle."""
         name = spec.name
         try:
-            await self._start(spec, bundle, handle)
+            await self._processes.start(spec, bundle, handle)
         except IocmngError:
-            if name in self._running:
-                old_spec, old_bundle = self._running[name]
+            if name in self._processes.running:
+                old_spec, old_bundle = self._processes.running[name]
                 try:
-                    await self._start(old_spec, old_bundle, await self._ready_process(old_spec, old_bundle))
+                    await self._processes.start(old_spec, old_bundle, await self._processes.ready(old_spec, old_bundle))
                 except IocmngError as error:
                     _log.error("%s: the version that ran before could not be started again: %s", name, error)
             raise
@@ -276,9 +199,9 @@ class Operations:
             return f"{version} could not be started again; it is tried again later"
         if status.phase is Phase.REPLACING:  # untouched
             self._registry.observe(name, Phase.ACTIVE, facts=before.facts, reason=f"the new version failed: {error}")
-            self._claim(name, ())
+            self._processes.claim(name, ())
             return f"{version} runs on"
-        self._claim(name, ())
+        self._processes.claim(name, ())
         return f"{version} was started again"
 
     def _reject(self, name: str, error: IocmngError) -> None:
@@ -289,35 +212,9 @@ class Operations:
         if isinstance(error, SourceUnavailable):
             self._watcher.try_again(name)
 
-    async def _end_process(self, name: str) -> None:
-        if handle := self._watcher.release(name):
-            last = await handle.stop()
-            if last is not None:
-                self._registry.report(name, last)
-
-    def _claim(self, name: str, records: tuple[RecordInfo, ...]) -> None:
-        status = self._registry.observed[name]
-        serving = status.endpoint.records if status.endpoint is not None else ()
-        self._registry.claim_records(name, {record.name for record in (*records, *serving)})
-
 
 def with_outcome(error: IocmngError, outcome: str) -> IocmngError:
     """Return the error of a failed replacement, which says what runs now."""
     told = type(error)(f"{error.message}; {outcome}")
     told.failures = error.failures
     return told
-
-
-@contextlib.asynccontextmanager
-async def _killed_on_failure(handle: PluginHandle) -> AsyncIterator[None]:
-    """Kill the process if the block fails or is cancelled, and see to the end of it in either case."""
-    try:
-        yield
-    except BaseException:
-        await _to_the_end(handle.kill())
-        raise
-
-
-async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Await the work even if the one who waits is cancelled once more."""
-    await asyncio.shield(asyncio.ensure_future(work))

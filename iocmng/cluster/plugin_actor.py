@@ -16,7 +16,8 @@ import ray
 from iocmng.base.host import PluginHost
 from iocmng.base.identity import Identity, identify
 from iocmng.base.plugin import PluginBase
-from iocmng.cluster.lease import Lease
+from iocmng.cluster.last_words import LastWords
+from iocmng.cluster.lease import Lease, now
 from iocmng.core import pv_client
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.names import plugin_pv_prefix, plugin_segment
@@ -26,8 +27,7 @@ from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Repo
 from iocmng.epics.clients import EpicsPvClient
 from iocmng.epics.ioc import SoftIoc
 from iocmng.epics.loader import load_epics
-from iocmng.errors import WrongKind
-from iocmng.loading.bundles import bundle_is_here, unpack_bundle
+from iocmng.errors import PluginCrashed, WrongKind
 from iocmng.loading.importer import load_class
 from iocmng.settings import Settings
 
@@ -48,6 +48,7 @@ class Served:
     endpoint: Endpoint
     report: Report
     running: bool
+    words: LastWords | None
 
 
 class PluginProcess:
@@ -60,6 +61,7 @@ class PluginProcess:
         self._records: tuple[RecordInfo, ...] = ()
         self._served: Served | None = None
         self._lease = Lease()
+        self._words: LastWords | None = None
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
 
@@ -82,23 +84,16 @@ class PluginProcess:
         self._host = PluginHost(SoftIoc(), time, notify)
         await asyncio.wrap_future(self._host.thread.submit(load_epics))
 
-    async def describe(self) -> Served | None:
-        """Return what this process serves, for a Controller that finds it; None if it serves nothing."""
+    async def describe(self) -> tuple[Served | None, float]:
+        """Return what this process serves, for a Controller that finds it, or None; and the time, see `next_report`."""
         if self._served is None or self._host is None:
-            return None
-        return replace(self._served, report=self._host.report())
+            return None, now()
+        return replace(self._served, report=self._host.report()), now()
 
-    async def has_files(self, bundle: Bundle) -> bool:
-        """Tell whether a bundle lies on this node."""
-        return await asyncio.to_thread(bundle_is_here, bundle)
-
-    async def receive(self, packed: bytes, settings: Settings) -> None:
-        """Lay a bundle that was packed on another node into the store of this one."""
-        await asyncio.to_thread(unpack_bundle, packed, settings)
-
-    async def note_fatal_signals(self, file: str) -> None:
-        """Have Python write into this file where author's code was when a signal such as SIGSEGV ends the process."""
-        faulthandler.enable(open(file, "w"), all_threads=False)  # noqa: SIM115, ASYNC230, PTH123  open until the end
+    async def note_fatal_signals(self, words: LastWords) -> None:
+        """Have Python write down where author's code was when a signal such as SIGSEGV ends the process."""
+        faulthandler.enable(words.open(), all_threads=False)
+        self._words = words
 
     async def prepare(self, spec: PluginSpec, bundle: Bundle, site_prefix: str, settings: Settings) -> PluginFacts:
         """Import the plugin and check everything about it."""
@@ -130,35 +125,49 @@ class PluginProcess:
         )
         return self._facts
 
-    async def build(self) -> tuple[RecordInfo, ...]:
-        """Make the plugin's object and its records."""
+    async def build(self) -> tuple[tuple[RecordInfo, ...], float]:
+        """Make the plugin's object and its records; return these, and the time, see `next_report`."""
         assert self._host is not None
         assert self._class is not None
         assert self._identity is not None
         self._records = await asyncio.wrap_future(
             self._host.build(self._class, self._identity, self._log_level, self._values)
         )
-        return self._records
+        return self._records, now()
 
-    async def start(self, running: bool) -> tuple[Endpoint, Report]:
-        """Serve the PVs and, if running, begin with initialize() and the cycles; return what there is to tell then."""
+    async def start(self, running: bool, lease: float | None, since: float) -> tuple[Endpoint, Report, float]:
+        """Serve the PVs and, if running, begin with initialize() and the cycles.
+
+        Args:
+            running: Whether to begin with the cycles.
+            lease: See `next_report`.
+            since: See `next_report`.
+
+        Returns:
+            Where the PVs are served, what there is to tell then, and the time.
+        """
         assert self._host is not None
+        self._renew(lease, since)
         ca_port, pva_port = await asyncio.wrap_future(self._host.thread.submit(self._host.serve))
         report = await self.set_running(True) if running else self._host.report()
         node = ray.get_runtime_context().get_node_id()
         endpoint = Endpoint(ray.util.get_node_ip_address(), ca_port, pva_port, os.getpid(), node, self._records)
-        self._served = Served(self._spec, self._bundle, self._facts, endpoint, report, running)
-        return endpoint, report
+        self._served = Served(self._spec, self._bundle, self._facts, endpoint, report, running, self._words)
+        return endpoint, report, now()
 
-    async def next_report(self, within: float, lease: float | None) -> Report:
+    async def next_report(self, within: float, lease: float | None, since: float) -> tuple[Report, float]:
         """Wait until there is something new to tell, or so many seconds.
 
         Args:
             within: Seconds after which there is an answer in any case.
-            lease: Seconds for which the PVs may be served from now on without another such call; None is for ever.
+            lease: Seconds for which the PVs may be served without another such call; None is for ever.
+            since: The time, on this process's clock, that the newest answer has brought; the lease counts from it.
+
+        Returns:
+            What there is to tell, and the time.
         """
         assert self._host is not None
-        self._lease.renew(lease, self._host)
+        self._renew(lease, since)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 await self._changed.wait()
@@ -167,7 +176,7 @@ class PluginProcess:
                     await asyncio.sleep(REPORT_PAUSE)
         self._changed.clear()
         self._urgent.clear()
-        return self._host.report()
+        return self._host.report(), now()
 
     async def set_running(self, running: bool) -> Report:
         """Start or stop the cycles; return what there is to tell then.
@@ -195,6 +204,11 @@ class PluginProcess:
         await asyncio.wrap_future(self._host.end())
         await asyncio.sleep(REPORT_PAUSE)  # EPICS's own threads send the last values to the clients
         return self._host.report()
+
+    def _renew(self, lease: float | None, since: float) -> None:
+        assert self._host is not None
+        if lease is not None and not self._lease.renew(lease, since, self._host):
+            raise PluginCrashed("its lease had ended when the Controller's call came")
 
     def _note(self, urgent: bool) -> None:
         self._changed.set()

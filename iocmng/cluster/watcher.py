@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from iocmng.cluster.registry import Registry
+from iocmng.cluster.unseen import Unseen
 from iocmng.cluster.view import iso_time
 from iocmng.core.backoff import RestartPolicy
 from iocmng.core.lifecycle import Phase
@@ -38,6 +39,7 @@ class Watcher:
         self._kick = kick
         self._followers: dict[str, asyncio.Task[None]] = {}
         self.handles: dict[str, PluginHandle] = {}
+        self.unseen = Unseen()
 
     def follow(self, name: str, handle: PluginHandle, watchdog: Watchdog | None) -> None:
         """Begin to watch the process that serves a plugin from now on."""
@@ -80,11 +82,13 @@ class Watcher:
                 if report.hung and watchdog is not None and watchdog.restart:
                     raise PluginCrashed(f"killed by its watchdog: {report.message}")
         except PluginCrashed as error:
+            # Until it is over, whoever replaces or removes the plugin finds this process and sees to its end himself.
+            await handle.kill()
+            unseen = await handle.unseen_for()
             self._followers.pop(name, None)
             self.handles.pop(name, None)
-            await handle.kill()
             _log.error("%s: %s", name, error)
-            self._crashed(name, str(error), await handle.unseen_for())
+            self._crashed(name, str(error), unseen)
 
     async def _next_report(self, name: str, handle: PluginHandle, watchdog: Watchdog | None) -> Report:
         call = asyncio.ensure_future(handle.next_report(_answer_within(watchdog)))
@@ -109,6 +113,7 @@ class Watcher:
 
     def _crashed(self, name: str, reason: str, wait: float = 0.0) -> None:
         status = self._registry.observed[name]
+        self.unseen.note(name, wait)
         if status.phase is Phase.REPLACING and status.endpoint is not None:
             # Somebody is replacing it just now: how that ends decides what comes next.
             self._registry.observe(name, Phase.REPLACING, report=None, endpoint=None, last_exit=reason)

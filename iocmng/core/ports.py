@@ -138,10 +138,17 @@ class Placement:
     Attributes:
         resources: Ray resources that the node must offer.
         labels: Labels that it must have.
+        beside: The node on which a process of the same plugin runs that the new one will replace.
     """
 
     resources: Mapping[str, float] = field(default_factory=dict[str, float])
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    beside: str | None = None
+
+    @property
+    def is_anywhere(self) -> bool:
+        """Whether any node will do."""
+        return not self.resources and not self.labels
 
 
 ANYWHERE = Placement()

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import io
+import os
 import shutil
 import tarfile
 import time
@@ -25,18 +27,29 @@ from iocmng.loading.tree import tree_digest
 from iocmng.settings import Settings
 
 _ATTEMPTS = 5
+_UNLOCKED_SECONDS = 2.0
+"""A workspace this young may not have its lock yet."""
+
 _ABANDONED_SECONDS = 600.0
 
 
 @contextlib.contextmanager
 def staging(settings: Settings) -> Iterator[Path]:
-    """Make a directory for one piece of work and remove it at the end, whatever happens."""
+    """Make a directory for one piece of work and remove it at the end, whatever happens.
+
+    It is locked meanwhile: the system lifts the lock of a process that is killed, and the next forget_bundles knows.
+    """
+    settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     workspace = settings.state / "staging" / uuid.uuid4().hex
     workspace.mkdir(parents=True)
+    descriptor = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        with contextlib.suppress(OSError):  # not every file system has locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield workspace
     finally:
         _remove(workspace)
+        os.close(descriptor)
 
 
 def packages_directory(settings: Settings, key: str) -> Path:
@@ -81,8 +94,8 @@ def open_bundle(files: FilesRef, settings: Settings) -> Bundle | None:
 
 
 def bundle_is_here(bundle: Bundle) -> bool:
-    """Tell whether a bundle that another node knows lies in the store of this one."""
-    return Path(bundle.directory).is_dir() and (bundle.packages is None or Path(bundle.packages).is_dir())
+    """Tell whether a bundle that another node knows lies in the store of this one, and is what its name says."""
+    return _is_intact(Path(bundle.directory).parent) and (bundle.packages is None or Path(bundle.packages).is_dir())
 
 
 def pack_bundle(bundle: Bundle, settings: Settings) -> bytes:
@@ -96,12 +109,13 @@ def pack_bundle(bundle: Bundle, settings: Settings) -> bytes:
 
 
 def unpack_bundle(packed: bytes, settings: Settings) -> None:
-    """Lay what pack_bundle has packed into the store; what is there already stays."""
+    """Lay what pack_bundle has packed into the store; what is there already and intact stays."""
     with staging(settings) as workspace, tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         tar.extractall(workspace, filter="data")
-        for kind in ("packages", "bundles"):  # a bundle is complete only with its requirements
-            for part in _children(workspace / kind):
-                _publish(part, settings.state / kind / part.name, lambda _: True)
+        for packages in _children(workspace / "packages"):  # a bundle is complete only with its requirements
+            _publish(packages, packages_directory(settings, packages.name), lambda _: True)
+        for bundle in _children(workspace / "bundles"):
+            _publish(bundle, settings.state / "bundles" / bundle.name, _is_intact)
 
 
 def forget_bundles(settings: Settings, keep: frozenset[str]) -> None:
@@ -117,11 +131,27 @@ def forget_bundles(settings: Settings, keep: frozenset[str]) -> None:
         for packages in _children(settings.state / "packages"):
             if packages.name not in used:
                 _discard(packages, trash)
-    oldest = time.time() - settings.fetch_timeout - settings.requirements_timeout - _ABANDONED_SECONDS
+    longest = settings.fetch_timeout + settings.requirements_timeout + _ABANDONED_SECONDS
     for workspace in _children(settings.state / "staging"):
         with contextlib.suppress(FileNotFoundError):
-            if workspace.stat().st_mtime < oldest:
+            if _is_abandoned(workspace, longest):
                 _remove(workspace)
+
+
+def _is_abandoned(workspace: Path, longest: float) -> bool:
+    """Tell whether the process that made a workspace has ended; where locks do not work, by its age alone."""
+    age = time.time() - workspace.stat().st_mtime
+    descriptor = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return age > longest
+    else:
+        return age > _UNLOCKED_SECONDS
+    finally:
+        os.close(descriptor)
 
 
 def _digest(tree: str, packages_key: str | None) -> str:

@@ -14,6 +14,7 @@ _BOILERPLATE = re.compile(r"Could not read from remote|Please make sure you have
 _CREDENTIAL_IN_URL = re.compile(r"://[^/@\s]+@")
 
 _ADVICE: tuple[tuple[str, str], ...] = (
+    (r"no space left|disk quota exceeded", "the disk of the server's state directory is full; free some space"),
     (
         r"authentication failed|could not read (username|password)|terminal prompts disabled|permission denied"
         r"|error: 40[13]|access denied|not authorized",

@@ -36,6 +36,14 @@ NOT_RUN = {
     ("docs/how-to/private-repositories.md", "git_url: git@git.example.org:lab/pump.git"): "one line of a body",
     ("docs/how-to/load-plugins-at-start.md", "iocmng-server --plugins-config plugins.yaml"): "a second server",
     ("docs/how-to/load-plugins-at-start.md", "iocmng apply -f plugins.yaml"): "tests/cluster/test_apply.py",
+    (
+        "docs/how-to/run-on-several-nodes.md",
+        "ray start --address=HEAD:6379 --resources='{\"camera\": 1}' --labels=zone=hall",
+    ): "tests/cluster/test_node_cut_off.py",
+    (
+        "docs/how-to/run-on-several-nodes.md",
+        "export RAY_health_check_period_ms=1000 RAY_health_check_timeout_ms=1000 RAY_health_check_failure_threshold=6",
+    ): "tests/cluster/test_node_cut_off.py",
     ("docs/how-to/run-on-one-machine.md", "iocmng-server --keep"): "tests/artifacts/test_server_end.py",
     (
         "docs/how-to/private-repositories.md",

@@ -13,6 +13,9 @@ def shared_server(tmp_path_factory):
         IOCMNG_INITIALIZE_TIMEOUT="5",
         IOCMNG_IMPORT_TIMEOUT="5",
         IOCMNG_STOP_TIMEOUT="3",
+        IOCMNG_CRASH_BACKOFF="0.5",
+        IOCMNG_CRASH_BACKOFF_LIMIT="2",
+        IOCMNG_STABLE_AFTER="3",
     ).wait_until_ready()
     yield server
     assert server.stop() == 0, server.log.read_text()

@@ -98,13 +98,13 @@ async def test_remove_is_kept():
 
 @pytest.mark.parametrize("step", ["fetch", "prepare", "build", "start"])
 async def test_nothing_is_kept_of_an_add_that_failed(step):
-    """Neither entry nor credential."""
+    """Neither entry nor credential nor values that it has saved."""
     store = MemoryStore()
     async with running(store) as (controller, launcher):
         launcher.fail[step] = [REJECTED]
         with pytest.raises(PluginRejected):
             await controller.add(request(pat="secret"), None, wait=True)
-        assert (store.entries, store.credentials) == ({}, {})
+        assert (store.entries, store.credentials, launcher.kept_values) == ({}, {}, frozenset())
 
 
 async def test_without_wait_the_wish_is_kept_before_the_answer():

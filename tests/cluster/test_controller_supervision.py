@@ -7,7 +7,7 @@ from controller_support import REJECTED, request, running, until, view
 
 from iocmng.core.manifest import Manifest
 from iocmng.core.spec import Report
-from iocmng.errors import PluginCrashed, SourceUnavailable
+from iocmng.errors import PluginCrashed, ServerUnavailable, SourceUnavailable
 
 
 async def has_status(controller, status, name="p"):
@@ -203,3 +203,19 @@ async def test_a_source_that_is_not_there_yet_is_tried_again():
         await controller.add(request(), None, wait=False)
         await has_status(controller, "running")
         assert launcher.calls.count(("fetch", None)) == 3
+
+
+async def test_an_add_that_the_end_of_the_server_cuts_off_says_so():
+    """503, try again: nobody has removed the plugin, and nothing of it is kept."""
+    async with running() as (controller, launcher):
+        launcher.gates["start"] = asyncio.Event()
+        adding = asyncio.ensure_future(controller.add(request(), None, wait=True))
+
+        async def is_starting():
+            return "start" in launcher.calls
+
+        await until(is_starting)
+        await controller.shutdown()
+        with pytest.raises(ServerUnavailable, match="the server ends"):
+            await adding
+        assert launcher.alive() == []

@@ -1,0 +1,195 @@
+"""RayPluginHandle: one plugin process, as the Controller sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+
+from iocmng.cluster.last_words import LastWords, bury
+from iocmng.cluster.nodes import ANSWER_TIMEOUT, is_alive, lease_bound, own_node, run_on
+from iocmng.cluster.plugin_actor import Served
+from iocmng.cluster.ray_errors import plugin_call
+from iocmng.cluster.shipping import Shipping
+from iocmng.core.ports import Bundle
+from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Report
+from iocmng.errors import CheckFailure, IocmngError, PluginCrashed, PluginRejected, ServerUnavailable, TimedOut
+from iocmng.settings import Settings
+
+GONE_TIMEOUT = 5.0
+"""Seconds in which Ray must have told us that a killed process is gone."""
+
+_log = logging.getLogger(__name__)
+
+
+class RayPluginHandle:
+    """One plugin process, as a Ray actor; implements core.ports.PluginHandle.
+
+    The actor is detached and named: it outlives the Controller, and the next one finds it.
+    """
+
+    def __init__(self, settings: Settings, actor: Any, shipping: Shipping) -> None:
+        self._settings = settings
+        self._actor = actor
+        self._shipping = shipping
+        self._pid = 0
+        self._node: str | None = None
+        self._digest: str | None = None
+        self._stamp = 0.0  # of the newest answer, on the process's clock
+        self._unseen_until = 0.0  # on our clock: when its lease has ended for certain
+        self._is_gone = False
+        self.last_words: LastWords | None = None
+        self.warmed = asyncio.ensure_future(self._warm())
+
+    async def _warm(self) -> None:
+        self._pid, self._node = await plugin_call(self._actor.warm.remote())
+
+    @property
+    def remote_node(self) -> str | None:
+        """The node it runs on, if that is another one than ours."""
+        return self._node if self._node != own_node() else None
+
+    async def describe(self) -> Served | None:
+        """Return what the process serves, or None."""
+        self._expect_end_in(lease_bound(self._settings))  # an earlier Controller has renewed it
+        served, self._stamp = await plugin_call(self._actor.describe.remote())
+        if served is not None:
+            self.last_words = served.words
+        return served
+
+    async def prepare(self, spec: PluginSpec, bundle: Bundle, site_prefix: str) -> PluginFacts:
+        """Import and check the plugin in its process."""
+        if self.remote_node is not None:
+            self._digest = bundle.digest
+            await self._shipping.bring(bundle, self.remote_node)
+        words = LastWords(self._settings)
+        await self._limited(self._actor.note_fatal_signals.remote(words), "import", self._settings.import_timeout)
+        self.last_words = words
+        call = self._actor.prepare.remote(spec, bundle, site_prefix, self._settings)
+        return await self._limited(call, "import", self._settings.import_timeout)
+
+    async def build(self) -> tuple[RecordInfo, ...]:
+        """Make the plugin's object and its records."""
+        call = self._actor.build.remote()
+        records, self._stamp = await self._limited(call, "constructor", self._settings.initialize_timeout)
+        return records
+
+    async def start(self, running: bool) -> tuple[Endpoint, Report]:
+        """Serve the PVs and, if running, begin with initialize() and the cycles."""
+        limit = self._settings.initialize_timeout
+        lease = self._lease(beyond=limit)  # nobody renews it before this call has returned
+        call = self._actor.start.remote(running, lease, self._stamp)
+        endpoint, report, self._stamp = await self._limited(call, "initialize", limit)
+        return endpoint, report
+
+    async def next_report(self, within: float) -> Report:
+        """Wait until there is something new to tell, or so many seconds; renews the lease."""
+        lease, ends = self._lease(), time.monotonic() + lease_bound(self._settings)
+        report, self._stamp = await self._told(self._actor.next_report.remote(within, lease, self._stamp))
+        self._unseen_until = ends  # an earlier lease, which may have been longer, no longer holds
+        return report
+
+    async def unseen_for(self) -> float:
+        """Return the seconds for which the process may still serve its PVs."""
+        if self.remote_node is None or self._is_gone:
+            return 0.0
+        return max(0.0, self._unseen_until - time.monotonic())
+
+    async def set_running(self, running: bool) -> Report:
+        """Start or stop the cycles."""
+        call = self._actor.set_running.remote(running)
+        if running:
+            return await self._limited(call, "initialize", self._settings.initialize_timeout)
+        limit = self._settings.stop_timeout
+        try:
+            return await asyncio.wait_for(plugin_call(call), limit)
+        except TimeoutError:
+            raise TimedOut(
+                f"the task did not stop within {limit:g} s: execute() or cleanup() has not returned. It stops when it "
+                "does; restart or remove the plugin to end its process"
+            ) from None
+
+    async def run_job(self, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Report]:
+        """Run the job once."""
+        return await plugin_call(self._actor.run_job.remote(parameters))
+
+    async def stop(self) -> Report | None:
+        """Run cleanup(), then end the process; kill it where that takes too long."""
+        last: Report | None = None
+        try:
+            last = await asyncio.wait_for(plugin_call(self._actor.end.remote()), self._settings.stop_timeout)
+        except TimeoutError:
+            _log.warning("cleanup() took longer than %s s; its process is killed", self._settings.stop_timeout)
+        except PluginCrashed:
+            pass
+        finally:
+            await self.kill()
+        return last
+
+    async def kill(self) -> None:
+        """End the process now, and return when it is gone, its PVs with it, or cannot be reached: see unseen_for."""
+        self.warmed.cancel()
+        # In a thread of their own: calls to Ray wait for its GCS, and the Controller must not.
+        await asyncio.to_thread(ray.kill, self._actor)
+        with contextlib.suppress(TimeoutError, IocmngError):
+            await asyncio.wait_for(plugin_call(self._actor.__ray_ready__.remote()), GONE_TIMEOUT)
+        await self._bury()
+        if self._digest is not None:
+            self._shipping.release(self._digest)
+            self._digest = None
+
+    def _lease(self, beyond: float = 0.0) -> float | None:
+        """Return the seconds of a lease that a call is about to bring; None where the process needs none."""
+        if self.remote_node is None:
+            return None
+        self._expect_end_in(lease_bound(self._settings) + beyond)
+        return self._settings.lease + beyond
+
+    def _expect_end_in(self, seconds: float) -> None:
+        self._unseen_until = max(self._unseen_until, time.monotonic() + seconds)
+
+    async def _bury(self) -> str | None:
+        """Make sure that the process is gone, if its node can be asked; return its last words.
+
+        That Ray calls an actor dead is no proof: it does so as soon as it is told to kill one, or misses a node.
+        """
+        if not self._pid or self._node is None or self._is_gone:
+            return None
+        if self.remote_node is None:
+            self._is_gone, words = await asyncio.to_thread(bury, self._pid, self.last_words)
+            return words
+        with contextlib.suppress(ServerUnavailable):
+            if await is_alive(self._node):
+                self._is_gone, words = await run_on(self._node, ANSWER_TIMEOUT, bury, self._pid, self.last_words)
+                return words
+        if self.last_words is not None:
+            self.last_words.forget()  # where the directory is shared
+        return None
+
+    async def _told(self, call: Any) -> Any:
+        """Await a call; if the process is gone, say as much of its end as can be known."""
+        try:
+            return await plugin_call(call)
+        except PluginCrashed as error:
+            words = self.last_words and await self._last_word()
+            raise PluginCrashed(f"{error}: {words}" if words else str(error)) from None
+
+    async def _last_word(self) -> str | None:
+        assert self.last_words is not None
+        if self.remote_node is None:
+            return self.last_words.read()
+        return await self._bury()
+
+    async def _limited(self, call: Any, step: str, limit: float) -> Any:
+        """Await a call that runs author's code; what goes wrong names the step."""
+        try:
+            return await asyncio.wait_for(self._told(call), limit)
+        except TimeoutError:
+            raise PluginRejected.because(CheckFailure(step, f"did not end within {limit:g} s")) from None
+        except PluginCrashed as error:
+            raise PluginRejected.because(CheckFailure(step, str(error))) from None
