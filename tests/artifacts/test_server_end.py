@@ -83,6 +83,7 @@ def stop_kept(server):
     )
 
 
+@pytest.mark.slow
 def test_keep_leaves_the_plugins_running_and_a_later_server_joins_them(kept, tmp_path):
     """The API goes down by SIGTERM, then by kill -9: same processes, same PVs. --stop ends them in good order."""
     first = kept(IOCMNG_KEEP="true")

@@ -122,6 +122,7 @@ def test_in_the_middle_of_an_add(server):
     check_whole(server, {"one", "two", "slow"})
 
 
+@pytest.mark.slow
 def test_in_the_middle_of_an_add_that_was_promised(server):
     """202 holds: the plugin is up after the Controller's death."""
     server.repository("slow", {"m.py": SLOW})
@@ -146,6 +147,7 @@ def test_in_the_middle_of_a_restart(server):
     assert server.http.post("/plugins/slow/restart").status_code == 200
 
 
+@pytest.mark.slow
 def test_in_the_middle_of_a_remove(server):
     """The plugin is gone, or it is there as before: not half."""
     slow = MINIMAL_TASK.replace(

@@ -149,6 +149,7 @@ def add(server, name, config="", **body):
     return server.get(name)
 
 
+@pytest.mark.slow
 def test_a_plugin_runs_where_its_wish_is_met(server, nodes, capsys):
     """Resources of config.yaml and labels of the body choose the node; a restart stays, beside the old process."""
     with_camera = add(server, "with-camera", "resources: {camera: 1}\n")
@@ -169,6 +170,7 @@ def test_a_plugin_runs_where_its_wish_is_met(server, nodes, capsys):
     assert again["pid"] != with_camera["pid"]
 
 
+@pytest.mark.slow
 def test_a_wish_that_no_node_meets_is_refused_at_once(server):
     """503 within a second, with what is asked for and what the nodes have; nothing of the plugin stays."""
     server.repository("far", {"placed.py": TASK})
@@ -184,6 +186,7 @@ def test_a_wish_that_no_node_meets_is_refused_at_once(server):
     assert server.names() == set()
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_on_another_node(server, capsys):
     """It is replaced there with its setpoint; where its code met a fatal signal is told from the other node, too."""
     before = add(server, "in-b", node={"zone": "b"})

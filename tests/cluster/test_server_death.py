@@ -183,6 +183,7 @@ def kill_at_moments(root, moments):
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_killed_during_an_add_and_a_remove(root):
     """Two moments: while files are fetched, and while processes start and end."""
     kill_at_moments(root, [0.15, 0.9])

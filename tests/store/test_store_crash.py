@@ -75,6 +75,7 @@ def test_kill_9_between_credential_and_plugin_leaves_no_credential(settings: Set
     store.close()
 
 
+@pytest.mark.slow
 def test_kill_9_while_the_state_is_made_leaves_one_that_opens(sqlite_settings: Settings):
     """A state is complete or not there at all: each process is killed a little later than the one before."""
     for moment in range(0, 40, 4):
