@@ -7,6 +7,7 @@ import random
 import signal
 import sqlite3
 
+import pytest
 from store_support import StoreProcess, names
 
 from iocmng.settings import Settings
