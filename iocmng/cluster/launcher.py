@@ -8,6 +8,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import ray
@@ -167,7 +168,13 @@ def _new_actor(settings: Settings, wishes: Mapping[str, Any]) -> Any:
         "max_restarts": 0,
         "max_task_retries": 0,
     }
-    return ray.remote(PluginProcess).options(**options).remote()  # pyright: ignore[reportAttributeAccessIssue]
+    return _actor_class().options(**options).remote()
+
+
+@cache
+def _actor_class() -> Any:
+    """Return the class as Ray knows it; made anew for each process, it would be exported and kept each time."""
+    return ray.remote(PluginProcess)
 
 
 def _is_ours(actor: Mapping[str, str]) -> bool:
