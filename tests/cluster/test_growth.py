@@ -12,7 +12,7 @@ WARM_UP = 40
 
 BYTES_PER_CYCLE = 200_000
 """Of resident memory: 130 kB for each cycle were measured in the Controller, 20 to 60 kB in the others. Python's own
-objects do not grow (tracemalloc: below 10 kB); it is native memory of Ray that it keeps of each actor that has ended."""
+objects do not grow (tracemalloc: below 10 kB); it is native memory, which Ray keeps of each actor that has ended."""
 
 DESCRIPTORS = 10
 """By which the number of open files may differ: connections come and go."""
