@@ -70,6 +70,7 @@ def refused_everywhere(server):
         assert answer.status_code in (502, 503), answer.text
         detail = answer.json()["detail"]
         assert "space" in detail or "full" in detail, detail
+        assert "check git_url" not in detail
         assert "Traceback" not in detail
     check_whole(server, {"one", "two"})
 

@@ -100,7 +100,7 @@ def test_exactly_one_source_is_needed(fields):
 def test_what_belongs_to_git_is_refused_beside_a_local_path(fields):
     """A branch of a directory would be ignored silently, so it is refused."""
     text = mistakes(git_url=None, local_path="/srv/pump", **fields)
-    assert "belong to git_url" in text
+    assert "branch, commit, pat and pat_file belong to git_url" in text
 
 
 def test_the_source_says_that_there_is_a_credential_and_holds_none():
