@@ -19,6 +19,8 @@
     └── AuthorError                                           raised by plugin authors, or for their mistakes
         ├── TemporaryError          500  temporary-error      a cycle failed; try again after `delay`
         ├── PermanentError          500  permanent-error      a cycle failed; do not try again
+        ├── Cancelled               500  cancelled            the plugin's work was asked to end early, and did
+        ├── ItemFailed              500  item-failed          the function of a map() failed for one item
         ├── UnknownPv               500  unknown-pv           set_pv or get_pv with a name never declared
         └── PvValueError            500  pv-value             a value that does not fit the record
 
@@ -233,6 +235,29 @@ class PermanentError(AuthorError):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
+
+
+class Cancelled(AuthorError):
+    """Raised by map(), or by an author who has looked at `self.cancelled`: the run was asked to end early."""
+
+    code = "cancelled"
+
+    def __init__(self, message: str = "cancelled") -> None:
+        super().__init__(message)
+
+
+class ItemFailed(AuthorError):
+    """Raised by map(): the function raised for an item, or its process ended, or something could not be sent.
+
+    Attributes:
+        index: Place of the item among all, from 0.
+    """
+
+    code = "item-failed"
+
+    def __init__(self, message: str = "", *, index: int = 0) -> None:
+        super().__init__(message)
+        self.index = index
 
 
 class UnknownPv(AuthorError):

@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     """Processes that wait for a plugin with Python and EPICS loaded."""
     plugin_cpus: Annotated[float, Field(ge=0, le=64)] = 0.01
     """CPUs that Ray books for each plugin; a booking, not a limit."""
+    map_worker_cpus: Annotated[float, Field(gt=0, le=64)] = 0.9
+    """CPUs that Ray books for each process that works for a map(); a little less than one, or the bookings of the
+    plugins would leave one CPU unused."""
 
     fetch_timeout: Seconds = 120.0
     """Seconds that a clone may take."""

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from iocmng.base.author_errors import AUTHOR_ERRORS
 from iocmng.base.author_thread import AuthorThread
 from iocmng.base.board import StatusBoard
 from iocmng.base.call_watch import CallWatch
@@ -16,12 +17,13 @@ from iocmng.base.construct import author_failure, construct
 from iocmng.base.identity import Identity
 from iocmng.base.job import JobBase
 from iocmng.base.job_runner import JobRunner
+from iocmng.base.local_mapper import LocalMapper
 from iocmng.base.plugin import PluginBase, Runtime
 from iocmng.base.saved_values import SavedValues
 from iocmng.base.task import TaskBase
-from iocmng.base.task_runner import AUTHOR_ERRORS, TaskRunner
+from iocmng.base.task_runner import TaskRunner
 from iocmng.core.builtin_pvs import JobState, TaskState
-from iocmng.core.ports import Clock, PvServer
+from iocmng.core.ports import Clock, Mapper, PvServer
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.spec import RecordInfo, Report
 from iocmng.errors import PluginRejected, WrongKind
@@ -55,7 +57,12 @@ class PluginHost:
         self.thread = AuthorThread(clock)
 
     def build(
-        self, cls: type[PluginBase], identity: Identity, log_level: str, values: Path | None = None
+        self,
+        cls: type[PluginBase],
+        identity: Identity,
+        log_level: str,
+        values: Path | None = None,
+        mapper: Mapper | None = None,
     ) -> Future[tuple[RecordInfo, ...]]:
         """Make the records and the plugin's object, in the author's thread; nothing is served yet.
 
@@ -66,8 +73,9 @@ class PluginHost:
             identity: What the plugin is told about itself.
             log_level: Least severe log lines to show.
             values: Directory of the plugin's saved PV values; None where none are kept.
+            mapper: Runs the items of map(); None: they run in this process.
         """
-        return self.thread.submit(self._build, cls, identity, log_level, values)
+        return self.thread.submit(self._build, cls, identity, log_level, values, mapper or LocalMapper())
 
     def serve(self) -> tuple[int, int]:
         """Restore the saved values, then answer EPICS clients; return the CA and the PVA port.
@@ -133,7 +141,7 @@ class PluginHost:
             self._values.save()
 
     def _build(
-        self, cls: type[PluginBase], identity: Identity, log_level: str, values: Path | None
+        self, cls: type[PluginBase], identity: Identity, log_level: str, values: Path | None, mapper: Mapper
     ) -> tuple[RecordInfo, ...]:
         built_in = frozenset(pv.name for pv in identity.pvs if pv.built_in)
         board = self._board = StatusBoard(self._pvs, built_in, self._notify)
@@ -147,6 +155,7 @@ class PluginHost:
             pvs=self._pvs,
             board=board,
             logger=_logger(cls, identity.name, board, log_level),
+            mapper=mapper,
         )
         if values is not None:
             self._values = SavedValues(values, identity.name, identity.pvs, self._pvs, runtime.logger)

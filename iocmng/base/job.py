@@ -77,3 +77,9 @@ class JobBase(PluginBase):
         board.progress(round(100 * min(1.0, max(0.0, fraction))))
         if message is not None:
             board.show(message=message)
+
+    def _is_to_end(self) -> bool:
+        return self.cancelled
+
+    def _show_progress(self, fraction: float) -> None:
+        self.report_progress(fraction)

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from iocmng.base.author_errors import AUTHOR_ERRORS, describe
 from iocmng.base.board import StatusBoard
 from iocmng.base.call_watch import CallWatch
 from iocmng.base.job import JobBase, JobResult
-from iocmng.base.task_runner import AUTHOR_ERRORS, describe
 from iocmng.core.builtin_pvs import JobState
 from iocmng.core.json_values import deep_merge, json_problem
 

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from iocmng.base.host import PluginHost
 from iocmng.base.identity import identify
+from iocmng.base.local_mapper import LocalMapper
 from iocmng.base.plugin import PluginBase
 from iocmng.core import pv_client
 from iocmng.core.manifest import Manifest
@@ -172,7 +173,7 @@ def _build(
         check_syntax(directory)  # the search for the class passes over a file that Python cannot read
         raise
     identity = identify(name, pv_prefix, cls.kind, manifest, {}, commit=None)
-    return signals.result(host.build(cls, identity, log_level, values))
+    return signals.result(host.build(cls, identity, log_level, values, LocalMapper(str(directory))))
 
 
 def _write_names(file: Path, records: tuple[RecordInfo, ...]) -> None:

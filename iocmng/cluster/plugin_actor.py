@@ -18,6 +18,7 @@ from iocmng.base.identity import Identity, identify
 from iocmng.base.plugin import PluginBase
 from iocmng.cluster.last_words import LastWords
 from iocmng.cluster.lease import Lease, now
+from iocmng.cluster.ray_mapper import RayMapper
 from iocmng.core import pv_client
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.names import plugin_pv_prefix, plugin_segment
@@ -100,6 +101,7 @@ class PluginProcess:
         self._spec, self._bundle = spec, bundle
         self._log_level = settings.log_level
         self._values = settings.values_dir(spec.name)
+        self._mapper = RayMapper(bundle, settings)
         pv_client.install(EpicsPvClient(settings.pva))
         assert self._host is not None
         manifest = bundle.manifest
@@ -131,7 +133,7 @@ class PluginProcess:
         assert self._class is not None
         assert self._identity is not None
         self._records = await asyncio.wrap_future(
-            self._host.build(self._class, self._identity, self._log_level, self._values)
+            self._host.build(self._class, self._identity, self._log_level, self._values, self._mapper)
         )
         return self._records, now()
 

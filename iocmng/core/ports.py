@@ -6,7 +6,8 @@ without them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.core.source import Source
 from iocmng.core.spec import Endpoint, FilesRef, PluginFacts, PluginSpec, RecordInfo, Report
 from iocmng.core.state import Applied, Event, Generation, Loaded, PluginEntry, Snapshot
+from iocmng.errors import ItemFailed
 
 
 class Clock(Protocol):
@@ -59,6 +61,50 @@ class PvClient(Protocol):
 
     def put(self, pv_name: str, value: Any, timeout: float) -> None:
         """Write a PV and wait until it is done."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ItemOutcome:
+    """What became of one item of a map().
+
+    Attributes:
+        index: Place of the item among all, from 0.
+        value: What the function returned.
+        failure: Why there is no value.
+        log: What was logged meanwhile, as (level, text).
+    """
+
+    index: int
+    value: Any = None
+    failure: ItemFailed | None = None
+    log: tuple[tuple[int, str], ...] = ()
+
+
+class Mapper(Protocol):
+    """Runs a function of a plugin's code for many items, wherever there is room for it."""
+
+    def outcomes(
+        self,
+        function: Callable[[Any], Any],
+        items: Iterable[Any],
+        max_parallel: int | None,
+        logger: logging.Logger,
+    ) -> Generator[ItemOutcome | None]:
+        """Yield what becomes of each item, in the order in which they finish; None where none has for a moment.
+
+        Items are taken from `items` only when there is a place for them. Closing the generator ends all that is still
+        under way, at once.
+
+        Args:
+            function: Called with each item, once.
+            items: They may be without end.
+            max_parallel: How many to run at the same time at most; None leaves it to the number of CPUs.
+            logger: The plugin's own, told where something has to be waited for.
+
+        Raises:
+            AuthorError: If the function cannot be run at all.
+        """
         ...
 
 
