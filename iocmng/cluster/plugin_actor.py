@@ -21,14 +21,16 @@ from iocmng.cluster.lease import Lease, now
 from iocmng.cluster.ray_mapper import RayMapper
 from iocmng.core import pv_client
 from iocmng.core.builtin_pvs import Kind
+from iocmng.core.manifest import NO_SCHEDULE
 from iocmng.core.names import plugin_pv_prefix, plugin_segment
 from iocmng.core.ports import Bundle
 from iocmng.core.pvs import Pv
+from iocmng.core.schedule_section import schedule_of
 from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Report
 from iocmng.epics.clients import EpicsPvClient
 from iocmng.epics.ioc import SoftIoc
 from iocmng.epics.loader import load_epics
-from iocmng.errors import PluginCrashed, WrongKind
+from iocmng.errors import CheckFailure, PluginCrashed, PluginRejected, WrongKind
 from iocmng.loading.importer import load_class
 from iocmng.settings import Settings
 
@@ -109,6 +111,8 @@ class PluginProcess:
         cls = self._class = await asyncio.wrap_future(loading)
         if spec.kind is not None and spec.kind is not cls.kind:
             raise WrongKind(f"{spec.name} is a {cls.kind.value} ({cls.__name__}), not a {spec.kind.value}")
+        if cls.kind is Kind.TASK and spec.schedule is not None:
+            raise PluginRejected.because(CheckFailure("config", f"schedule: {NO_SCHEDULE}"))
         prefix = plugin_pv_prefix(site_prefix, spec.name, manifest.prefix)
         identity = identify(spec.name, prefix, cls.kind, manifest, spec.parameters, bundle.commit)
         self._identity = identity
@@ -124,6 +128,7 @@ class PluginProcess:
             branch=bundle.branch,
             resources=manifest.resources,
             node_labels=manifest.node,
+            schedule=schedule_of(manifest.schedule),
         )
         return self._facts
 

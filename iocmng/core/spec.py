@@ -8,6 +8,7 @@ from typing import Any
 
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.lifecycle import Phase
+from iocmng.core.schedule import Schedule
 from iocmng.core.source import Source
 from iocmng.errors import CheckFailure
 
@@ -38,6 +39,7 @@ class PluginSpec:
         node: Labels that its node must have, beside those of config.yaml.
         generation: Counts what was asked for under this name: 1 for the add, one more for each restart.
         files: Files to start from; None takes what the source holds now.
+        schedule: When it runs by itself, in place of what config.yaml says; None leaves it to that.
     """
 
     name: str
@@ -52,6 +54,7 @@ class PluginSpec:
     node: Mapping[str, str] = field(default_factory=dict[str, str])
     generation: int = 1
     files: FilesRef | None = None
+    schedule: Schedule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class PluginFacts:
     warnings: tuple[str, ...] = ()
     resources: Mapping[str, float] = field(default_factory=dict[str, float])
     node_labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    schedule: Schedule | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from support import caget, wait_for
@@ -163,6 +164,8 @@ def gated(server, gates):
         run = pool.submit(server.http.post, "/jobs/gated/run", json={"parameters": {"gates": gates}})
         wait_for(lambda: workers(server), "workers")
         yield run
+        for gate in gates:
+            Path(gate).touch()
         wait_for(lambda: not workers(server), "no workers are left")
 
 
@@ -185,9 +188,9 @@ def test_items_run_at_the_same_time_in_processes_of_their_own(server):
 def test_progress_follows_the_items(server, gated, gates):
     """PROGRESS shows the part of the items that have finished."""
     for number, percent in enumerate(("25", "50", "75")):
-        open(gates[number], "w").close()
+        Path(gates[number]).touch()
         wait_for(lambda percent=percent: caget("TST:GATED:PROGRESS") == percent, f"{percent} %")
-    open(gates[3], "w").close()
+    Path(gates[3]).touch()
     assert gated.result().json()["ok"] is True
     assert caget("TST:GATED:PROGRESS") == "100"
 
@@ -210,11 +213,14 @@ def test_what_fails_is_named(server):
     """An exception ends the map with the item, the text and the author's line; a crash is told too."""
     job = """\
     import os
+    import threading
     from iocmng import JobBase
 
     def check(item):
         if item == "crash":
             os._exit(3)
+        if item == "lock":
+            return threading.Lock()
         return int(item)
 
     class Checks(JobBase):
@@ -231,10 +237,43 @@ def test_what_fails_is_named(server):
         assert answer["ok"] is False
         return answer["result"]["message"]
 
-    expected = "item 1 ('two'): ValueError: invalid literal for int() with base 10: 'two' (checks.py, line 7)"
+    expected = "item 1 ('two'): ValueError: invalid literal for int() with base 10: 'two' (checks.py, line 10)"
     assert message("1", "two", "3") == expected
-    assert "line 7, in check" in "\n".join(server.http.get("/jobs/checks/logs").json()["lines"])
+    assert "line 10, in check" in "\n".join(server.http.get("/jobs/checks/logs").json()["lines"])
+    assert message("lock").startswith("item 0 ('lock'): it or its result cannot be sent between processes: ")
     assert message("crash").startswith("item 0 ('crash'): the process that worked on it ended")
+
+
+def test_items_are_taken_as_there_is_room_for_them(server):
+    """Items without end, and large ones, are no trouble: they are taken from the iterable one by one."""
+    job = """\
+    import itertools
+    from iocmng import ItemFailed, JobBase
+
+    def size(item):
+        if item[0] == 20:
+            raise ValueError("enough")
+        return len(item)
+
+    class Endless(JobBase):
+        def initialize(self):
+            self.taken = 0
+
+        def items(self):
+            for number in itertools.count():
+                self.taken += 1
+                yield bytes([number]) * 5_000_000
+
+        def execute(self):
+            try:
+                self.map(size, self.items(), max_parallel=1)
+            except ItemFailed as error:
+                return {"index": error.index, "taken": self.taken}
+    """
+    server.add("endless", {"endless.py": job})
+    answer = server.http.post("/jobs/endless/run").json()
+    assert answer["result"]["data"]["index"] == 20, answer
+    assert answer["result"]["data"]["taken"] == 21
 
 
 def test_what_may_be_mapped(server):
