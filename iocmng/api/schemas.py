@@ -81,6 +81,16 @@ class EndpointObject(Answer):
     pva_port: int
 
 
+class ScheduleObject(Answer):
+    """When a job runs by itself."""
+
+    cron: str
+    timezone: str
+    """Whose clock the expression means."""
+    parameters: dict[str, Any]
+    """Laid over the job's parameters for these runs."""
+
+
 class RecordObject(Answer):
     """One record of a plugin's IOC."""
 
@@ -154,6 +164,10 @@ class PluginObject(Answer):
     """Ray resources that its node must offer."""
     node_labels: dict[str, str]
     """Labels that its node must have."""
+    schedule: ScheduleObject | None
+    """When the job runs by itself; null: never."""
+    next_run: str | None
+    """When it will next run by itself, ISO 8601."""
 
 
 class PluginList(Answer):

@@ -13,6 +13,7 @@ from typing import Any
 from iocmng.cluster.boot import Boot, PluginsFile
 from iocmng.cluster.plan import apply_plan
 from iocmng.cluster.replacements import Replacements
+from iocmng.cluster.scheduler import Scheduler
 from iocmng.core.backoff import RestartPolicy
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.lifecycle import Phase
@@ -50,6 +51,9 @@ class Controller(Replacements):
     ) -> None:
         super().__init__(launcher, store, site_prefix, policy or RestartPolicy(), generations_kept)
         self._boot = Boot(self._registry, self._keeper, self._operations, self._watcher, self._loop, launcher)
+        self._scheduler = Scheduler(self._registry, _ScheduledRuns(self))
+        self._registry.on_change = self._scheduler.note
+        self._registry.next_run_of = self._scheduler.next_run
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, plugins_file: PluginsFile | None = None) -> None:
@@ -62,7 +66,12 @@ class Controller(Replacements):
             StateUnavailable: If the store cannot be read.
         """
         await self._boot.read(plugins_file)
-        works = {"control loop": self._loop.run(), "events": self._keeper.write_events(), "boot": self._boot.run()}
+        works = {
+            "control loop": self._loop.run(),
+            "events": self._keeper.write_events(),
+            "boot": self._boot.run(),
+            "scheduler": self._scheduler.run(),
+        }
         self._tasks = [asyncio.create_task(work, name=name) for name, work in works.items()]
         self._loop.kick()
 
@@ -237,3 +246,21 @@ class Controller(Replacements):
             if self._keeper.entry(name) is not None:
                 with contextlib.suppress(StateUnavailable):
                     await self._keeper.forget(name)
+
+
+class _ScheduledRuns:
+    """The runs of the Controller's jobs, as the scheduler needs them."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._running: dict[str, asyncio.Task[Any]] = {}
+
+    async def open_scheduled_run(self, job: str) -> int | None:
+        """Return the run that a schedule has started before and that has not ended, or None."""
+        return 0 if job in self._running else None
+
+    async def start_scheduled_run(self, job: str, parameters: Mapping[str, Any]) -> int:
+        """Start a run."""
+        task = self._running[job] = asyncio.create_task(self._controller.run_job(job, parameters))
+        task.add_done_callback(lambda _: self._running.pop(job, None))
+        return 0

@@ -53,6 +53,8 @@ class Registry:
         self.last_event = 0
         self.on_event: Callable[[Event], None] = lambda _: None
         self.owner_of: Callable[[str], str | None] = lambda _: None
+        self.next_run_of: Callable[[str], float | None] = lambda _: None
+        self.on_change: Callable[[str], None] = lambda _: None
         self._fallback: dict[str, PluginSpec] = {}
         self._recent: deque[tuple[int, Event]] = deque(maxlen=RECENT_EVENTS)
         self._shown: dict[str, str] = {}
@@ -189,7 +191,13 @@ class Registry:
         spec = self.desired.get(name)
         if spec is None:
             return None
-        return plugin_view(spec, self.observed.get(name) or PluginStatus(Phase.FETCHING), self.owner_of(name))
+        status = self.observed.get(name) or PluginStatus(Phase.FETCHING)
+        return plugin_view(spec, status, self.owner_of(name), self.next_run_of(name))
+
+    def tell(self, name: str, reason: str) -> None:
+        """Tell of something that leaves the status as it is."""
+        if name in self._shown:
+            self._emit(name, self._shown[name], reason, self.observed.get(name))
 
     def _note_event(self, name: str, reason: str) -> None:
         """Tell of a change of the status that the REST API shows."""
@@ -218,6 +226,7 @@ class Registry:
     def _touch(self, name: str | None, *, urgent: bool = True) -> None:
         self.version += 1
         if name is not None:
+            self.on_change(name)
             self._changed_at[name] = self.version
             if len(self._changed_at) > len(self.desired) + REMOVED_NAMES:
                 self._forget_removed()

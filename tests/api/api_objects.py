@@ -56,4 +56,6 @@ def plugin_object(name: str, kind: str | None = "task", **changes: Any) -> dict[
         "owner": None,
         "resources": {},
         "node_labels": {},
+        "schedule": None,
+        "next_run": None,
     } | changes

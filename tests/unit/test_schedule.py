@@ -49,7 +49,7 @@ def rome(text):
     ],
 )
 def test_the_next_run_is_what_cron_would_do(cron, expected):
-    """Weekdays count as in cron, months have their lengths, leap days come every four years, six fields have seconds."""
+    """Weekdays, lengths of months and leap days count as in cron; a sixth field in front is the second."""
     assert runs(cron, rome("2026-11-24 12:00:00"), 2) == expected
 
 
