@@ -31,7 +31,7 @@ _HAS_SCHEDULE = frozenset({Phase.ACTIVE, Phase.REPLACING, Phase.CRASHED})
 _log = logging.getLogger(__name__)
 
 
-class ScheduledRuns(Protocol):
+class RunsToSchedule(Protocol):
     """What the scheduler needs of the runs of jobs."""
 
     async def open_scheduled_run(self, job: str) -> int | None:
@@ -64,7 +64,7 @@ class Scheduler:
         now: Seconds since 1970-01-01 UTC; it may jump.
     """
 
-    def __init__(self, registry: Registry, runs: ScheduledRuns, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, registry: Registry, runs: RunsToSchedule, now: Callable[[], float] = time.time) -> None:
         self._registry = registry
         self._runs = runs
         self._now = now

@@ -44,10 +44,15 @@ def schedule_in_force(spec: PluginSpec, facts: PluginFacts | None) -> Schedule |
 
 
 def plugin_view(
-    spec: PluginSpec, status: PluginStatus, owner: str | None = None, next_run: float | None = None
+    spec: PluginSpec,
+    status: PluginStatus,
+    owner: str | None = None,
+    runs: dict[str, Any] | None = None,
+    next_run: float | None = None,
 ) -> dict[str, Any]:
     """Return the plugin object; what is not known yet is null or empty."""
     facts = status.facts
+    is_job = (facts.kind if facts else spec.kind) is Kind.JOB
     schedule = schedule_in_force(spec, facts)
     return {
         "name": spec.name,
@@ -73,6 +78,7 @@ def plugin_view(
         "next_try": iso_time(status.next_try),
         "generation": status.generation or spec.generation,
         "owner": owner,
+        "runs": runs if is_job else None,
         "resources": {**(facts.resources if facts else {}), **spec.resources},
         "node_labels": {**(facts.node_labels if facts else {}), **spec.node},
         "schedule": None if schedule is None else asdict(schedule),

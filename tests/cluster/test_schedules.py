@@ -63,7 +63,7 @@ class Bench:
         self.registry = Registry()
         self.runs = Runs(self)
         self.scheduler = Scheduler(self.registry, self.runs, lambda: self.now)
-        self.registry.on_change = self.scheduler.note
+        self.registry.on_touch = self.scheduler.note
         self.registry.next_run_of = self.scheduler.next_run
         self.events = []
         self.registry.on_event = self.events.append
