@@ -14,6 +14,7 @@ from iocmng.core.builtin_pvs import JobState
 from iocmng.core.json_values import deep_merge
 from iocmng.core.results import RESULT_MAX_BYTES, ResultProblem, plain_result, shortened_message
 from iocmng.core.runs import RunOrder, RunOutcome
+from iocmng.errors import Cancelled
 
 _STATUS_WORDS = {JobState.RUNNING: "running", JobState.FAILED: "error"}
 
@@ -128,6 +129,8 @@ class JobRunner:
                     outcome = job.execute()
             finally:
                 job.cleanup()
+        except Cancelled as error:
+            return JobResult(success=False, message=str(error))
         except AUTHOR_ERRORS as error:
             job.logger.error("run failed: %s", traceback.format_exc())
             return JobResult(success=False, message=describe(error))

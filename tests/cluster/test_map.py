@@ -195,11 +195,24 @@ def test_progress_follows_the_items(server, gated, gates):
     assert caget("TST:GATED:PROGRESS") == "100"
 
 
+def test_a_cancelled_run_ends_its_workers_at_once(server, gated):
+    """The run is cancelled, with its cleanup(), and the job's process stays."""
+    pid = server.get("gated")["pid"]
+    number = server.get("gated")["runs"]["running"][0]
+    answer = server.http.delete(f"/jobs/gated/runs/{number}")
+    assert answer.status_code == 200, answer.text
+    assert workers(server) == []
+    assert (gated.result().status_code, gated.result().json()["run_id"]) == (409, number)
+    run = server.http.get(f"/jobs/gated/runs/{number}").json()
+    assert (run["state"], [line.split()[-2:] for line in run["log"]]) == ("cancelled", [["cleaned", "up"]])
+    assert server.get("gated")["pid"] == pid
+
+
 def test_a_removal_ends_the_map_and_its_workers(server, gated):
-    """What runs is ended within a moment, and cleanup() still runs."""
+    """What runs is ended within a moment."""
     assert server.http.delete("/jobs/gated").status_code == 200
     assert workers(server) == []
-    gated.result()
+    assert gated.result().status_code == 409
 
 
 def test_no_worker_outlives_its_job(server, gated):

@@ -13,6 +13,7 @@ from iocmng.base.job_runner import JobRunner
 from iocmng.base.map_item import LOG_LINES, run_item
 from iocmng.base.task_runner import TaskRunner
 from iocmng.core.ports import ItemOutcome
+from iocmng.core.runs import RunOrder
 from iocmng.errors import AuthorError
 
 
@@ -148,9 +149,20 @@ def test_a_failed_item_is_the_result_of_the_run():
     job, board, _, _ = bound(Work)
     job.work = lambda job: job.map(int, ["1", "x"])
     runner = JobRunner(job, board)
-    result = runner.run()
+    result = runner.run().result
     assert result["success"] is False
     assert result["message"].startswith("item 1 ('x'): ValueError: invalid literal")
+
+
+def test_a_cancelled_map_is_no_error_of_the_author(caplog):
+    """The run ends as one that was cancelled, without a traceback in the log."""
+    job, board, _, _ = bound(Work)
+    runner = JobRunner(job, board)
+    runner.expect(1)
+    job.work = lambda job: job.map(lambda item: runner.cancel(1), [1, 2])
+    outcome = runner.run(RunOrder(1))
+    assert (outcome.was_cancelled, outcome.result["success"], outcome.result["message"]) == (True, False, "cancelled")
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
