@@ -254,6 +254,8 @@ def author_part() -> str:
         '`self.pvs["NAME"]`': LocalPv,
         f"`TemporaryError{_signature(iocmng.TemporaryError)}`": iocmng.TemporaryError,
         f"`PermanentError{_signature(iocmng.PermanentError)}`": iocmng.PermanentError,
+        f"`ItemFailed{_signature(iocmng.ItemFailed)}`": iocmng.ItemFailed,
+        f"`Cancelled{_signature(iocmng.Cancelled)}`": iocmng.Cancelled,
     }
     functions = [
         _method("pv_client.get", iocmng.pv_client.get),

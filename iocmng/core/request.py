@@ -130,7 +130,8 @@ class PluginChange(BaseModel):
     autostart_order: Annotated[int | None, Field(ge=-(2**31), lt=2**31)] = None
     """Lower first; null last."""
     schedule: ScheduleField = None
-    """When the job runs by itself: a cron expression (times in UTC), a mapping, or `off`; null: as config.yaml says."""
+    """When the job runs by itself: a cron expression (times in UTC), a whole mapping, or `off`; null: as config.yaml
+    says."""
 
     @field_validator("branch", "commit", "pat", mode="before")
     @classmethod
