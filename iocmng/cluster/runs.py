@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Coroutine, Set
+from collections.abc import Callable, Collection, Coroutine, Set
 from typing import Any
 
 from iocmng.cluster.keeper import Keeper
@@ -161,7 +161,8 @@ class Runs:
             line.foreign = None
             self.pump(name)
         if report.wanted_runs:
-            self._aside(self._run_by_pv(name, report.wanted_runs))
+            wanted = report.wanted_runs
+            self._aside(lambda: self._run_by_pv(name, wanted))
 
     def pump(self, name: str) -> None:
         """Start what waits and may start, and show what has to be shown; called whenever something has changed."""
@@ -170,8 +171,8 @@ class Runs:
             return
         handle = self._watcher.handles.get(name)
         if line.notice and handle is not None:
-            self._aside(handle.show(line.notice, JobState.FAILED.value))
-            line.notice = ""
+            notice, line.notice = line.notice, ""
+            self._aside(lambda: handle.show(notice, JobState.FAILED.value))
         while line.queued and self._may_start(name, line):
             self._start(name, line, line.queued.pop(0))
         if line.is_empty:
@@ -310,7 +311,7 @@ class Runs:
             self._lines.setdefault(name, line)
             self.pump(name)
 
-        self._aside(wait())
+        self._aside(wait)
 
     async def _end_queued(self, line: RunLine, one: OpenRun, why: str) -> None:
         place = line.queued.index(one)
@@ -331,12 +332,12 @@ class Runs:
             if handle := self._watcher.handles.get(name):
                 await handle.show(f"RUN was refused: {error}", "")
 
-    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+    def _aside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do something for which nobody waits."""
 
         async def do() -> None:
             try:
-                await work
+                await work()
             except IocmngError as error:
                 _log.warning("%s", error)
 
