@@ -1,6 +1,7 @@
 """Schedules: which expressions are right, and when the next run is due, in all seasons."""
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -8,9 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iocmng.base.identity import identify
+from iocmng.core.builtin_pvs import Kind
 from iocmng.core.manifest_text import parse_manifest
+from iocmng.core.plugins_file import Action, applied_form, changed_spec, plan
+from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.core.schedule import OFF, Schedule, check_cron, check_timezone, effective
 from iocmng.core.schedule_section import schedule_of
+from iocmng.core.state import PluginEntry
 from iocmng.errors import PluginRejected
 
 ROME = ZoneInfo("Europe/Rome")
@@ -170,6 +176,48 @@ def test_what_an_add_says_wins():
 def test_config_yaml_has_it_short_or_long(text, expected):
     """A cron expression alone, or a mapping with a time zone and parameters."""
     assert schedule_of(parse_manifest(text).schedule) == expected
+
+
+def add(schedule):
+    return PluginRequest.model_validate({"name": "p", "local_path": "/d", "schedule": schedule})
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("0 6 * * *", Schedule("0 6 * * *")),
+        ({"cron": "0 6 * * *", "timezone": "Europe/Rome"}, Schedule("0 6 * * *", "Europe/Rome")),
+        ("off", Schedule(OFF)),
+        (False, Schedule(OFF)),
+        (None, None),
+        ("", None),
+    ],
+)
+def test_an_add_and_a_change_may_say_it(given, expected):
+    """In the same words; what says nothing leaves it to config.yaml, and a change needs no new process."""
+    assert add(given).spec(None).schedule == expected
+    change = PluginChange.model_validate({"schedule": given})
+    before = add("1 1 1 1 1").spec(None)
+    assert change.of(before) == replace(before, schedule=expected)
+    assert change.needs_replacement is False
+    assert PluginChange(autostart_order=1).of(before).schedule == before.schedule
+
+
+def test_a_plugins_file_that_changes_a_schedule_replaces_nothing():
+    """The plugin is changed, and its generation stays."""
+    before = replace(add("0 6 * * *").spec(None), generation=4)
+    entry = PluginEntry(before, owner="file", applied=applied_form(add("0 6 * * *")))
+    assert [step.action for step in plan("file", [add("0 6 * * *")], {"p": entry})] == [Action.KEEP]
+    assert [step.action for step in plan("file", [add("off")], {"p": entry})] == [Action.CHANGE]
+    assert changed_spec(entry, add("off"), 5) == replace(before, schedule=Schedule(OFF))
+
+
+def test_a_task_must_not_have_one():
+    """Also where only the class says that it is a task."""
+    manifest = parse_manifest('schedule: "0 6 * * *"')
+    assert identify("p", "X:P", Kind.JOB, manifest, {}, None).name == "p"
+    with pytest.raises(PluginRejected, match="only a job"):
+        identify("p", "X:P", Kind.TASK, manifest, {}, None)
 
 
 @pytest.mark.parametrize(
