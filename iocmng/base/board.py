@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from iocmng.base.shown_run import ShownRun
 from iocmng.core.ports import PvServer
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.runs import RUN_LOG_LINES, RunReport
@@ -46,12 +47,20 @@ class StatusBoard:
         pvs: Where the built-in PVs are served.
         has: Names of the built-in PVs that this plugin has.
         notify: Called after each change, with True where it should be told at once. Must return quickly.
+        shown: Knows whether a job's run is to be shown, or stays behind a newer one in another process.
     """
 
-    def __init__(self, pvs: PvServer, has: frozenset[str], notify: Callable[[bool], None] | None = None) -> None:
+    def __init__(
+        self,
+        pvs: PvServer,
+        has: frozenset[str],
+        notify: Callable[[bool], None] | None = None,
+        shown: ShownRun | None = None,
+    ) -> None:
         self._pvs = pvs
         self._has = has
         self._notify = notify or _nobody
+        self._shown = shown or ShownRun()
         self._showing = threading.RLock()  # keeps record and report in step where two threads show something
         self._lock = threading.Lock()
         self._version = 0
@@ -81,7 +90,23 @@ class StatusBoard:
         state: str | None = None,
         message: str | None = None,
     ) -> None:
-        """Set what is given and leave the rest."""
+        """Set what is given and leave the rest; of a run that is hidden, only the message of that run."""
+        with self._lock:
+            if self._run is not None and message is not None:
+                self._run.message = message
+        if not self._shown.is_hidden:
+            self._show(status, running, state, message)
+        self._notify(True)
+
+    def follow(self, report: Report) -> None:
+        """Show what a run in another process says of itself."""
+        for name, value, severity in report.puts:
+            if name not in self._has or name == "PROGRESS":  # STATUS and MESSAGE follow below
+                self._pvs.put(name, value, severity)
+        self._show(report.status, report.running, report.state, report.message)
+        self._notify(True)
+
+    def _show(self, status: str | None, running: bool | None, state: str | None, message: str | None) -> None:
         with self._showing:
             if message is not None:
                 self._put("MESSAGE", message)
@@ -92,10 +117,7 @@ class StatusBoard:
                 self._running = running if running is not None else self._running
                 self._state = state if state is not None else self._state
                 self._message = message if message is not None else self._message
-                if self._run is not None and message is not None:
-                    self._run.message = message
                 self._version += 1
-        self._notify(True)
 
     def show_hung(self, state: str, message: str) -> None:
         """Show an error until show_returned() is called; called again, it renews the message."""
@@ -124,6 +146,7 @@ class StatusBoard:
 
     def begin_run(self, run: int) -> None:
         """Note that a run begins: progress, messages and log lines belong to it from now on."""
+        self._shown.begin(run)
         with self._lock:
             self._run = _RunPage(run)
 
@@ -131,24 +154,21 @@ class StatusBoard:
         """Note that the run has ended; return its log lines, the newest."""
         with self._lock:
             page, self._run = self._run, None
-            return tuple(page.log) if page is not None else ()
+        self._shown.end()
+        return tuple(page.log) if page is not None else ()
 
     def tell(self, message: str, state: str) -> None:
         """Show a message that is none of the run's own and, unless it is empty and while none goes on, a state."""
-        with self._lock:
-            page, self._run = self._run, None
-        try:
-            if state and page is None:
-                self.show(status="error", state=state, message=message)
-            else:
-                self.show(message=message)
-        finally:
-            with self._lock:
-                self._run = page
+        if state and self._run is None:
+            self._show("error", False, state, message)
+        else:
+            self._show(None, None, None, message)
+        self._notify(True)
 
     def progress(self, percent: float) -> None:
         """Set PROGRESS."""
-        self._put("PROGRESS", round(percent))
+        if not self._shown.is_hidden:
+            self._put("PROGRESS", round(percent))
         with self._lock:
             if self._run is not None:
                 self._run.progress = percent

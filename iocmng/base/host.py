@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 from iocmng.base.author_errors import AUTHOR_ERRORS
@@ -19,9 +20,10 @@ from iocmng.base.job_runner import JobRunner
 from iocmng.base.local_mapper import LocalMapper
 from iocmng.base.plugin import PluginBase, Runtime
 from iocmng.base.saved_values import SavedValues
+from iocmng.base.shown_run import CopiedPvs, HiddenPvs, ShownRun
 from iocmng.base.task import TaskBase
 from iocmng.base.task_runner import TaskRunner
-from iocmng.core.builtin_pvs import JobState, TaskState
+from iocmng.core.builtin_pvs import JobState, Kind, TaskState
 from iocmng.core.ports import Clock, Mapper, PvServer
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.results import RESULT_MAX_BYTES
@@ -61,6 +63,8 @@ class PluginHost:
         self._hands_out_runs = hands_out_runs
         self._wanted_runs = 0
         self._wanting = threading.Lock()
+        self._shown = ShownRun()
+        self._copies: CopiedPvs | None = None
         self._ended = threading.Event()
         self._plugin: PluginBase | None = None
         self._board: StatusBoard | None = None
@@ -93,6 +97,11 @@ class PluginHost:
         return self.thread.submit(
             self._build, cls, identity, log_level, values, result_max_bytes, mapper or LocalMapper()
         )
+
+    def serve_nothing(self) -> None:
+        """Make no records: this process is for runs of a job whose PVs another one serves; called before build()."""
+        notify = self._notify
+        self._pvs = self._copies = CopiedPvs(lambda: notify(True) if notify is not None else None)
 
     def serve(self) -> tuple[int, int]:
         """Restore the saved values, then answer EPICS clients; return the CA and the PVA port.
@@ -132,6 +141,8 @@ class PluginHost:
         if not isinstance(self._runner, JobRunner):
             raise WrongKind("only a job can be run")
         self._runner.expect(order.run)
+        if self._copies is not None:
+            self._copies.begin(order.pvs or {})
         return self.thread.submit(self._runner.run, order)
 
     def cancel_run(self, run: int) -> None:
@@ -155,7 +166,18 @@ class PluginHost:
     def report(self) -> Report:
         """Return what there is to tell."""
         assert self._board is not None
-        return self._board.report()
+        report = self._board.report()
+        return report if self._copies is None else replace(report, puts=self._copies.take())
+
+    def pv_values(self) -> dict[str, PvValue]:
+        """Return the values of the plugin's own PVs, by name."""
+        return {name: self._pvs.get(name) for name in self._own_pvs}
+
+    def follow_run(self, run: int, report: Report) -> None:
+        """Show what a run in another process says of itself, unless a newer one is shown."""
+        assert self._board is not None
+        if self._shown.show(run, report.version):
+            self._board.follow(report)
 
     def ask_to_end(self) -> None:
         """Turn `running` false and `cancelled` true at once, whatever the author's thread is doing."""
@@ -186,7 +208,8 @@ class PluginHost:
         mapper: Mapper,
     ) -> tuple[RecordInfo, ...]:
         built_in = frozenset(pv.name for pv in identity.pvs if pv.built_in)
-        board = self._board = StatusBoard(self._pvs, built_in, self._notify)
+        board = self._board = StatusBoard(self._pvs, built_in, self._notify, self._shown)
+        self._own_pvs = tuple(pv.name for pv in identity.pvs if not pv.built_in)
         records = self._pvs.build(identity.pv_prefix, identity.pvs, self._client_wrote)
         runtime = Runtime(
             name=identity.name,
@@ -194,7 +217,7 @@ class PluginHost:
             mode=identity.mode,
             parameters=identity.parameters,
             pv_names=frozenset(pv.name for pv in identity.pvs),
-            pvs=self._pvs,
+            pvs=HiddenPvs(self._pvs, self._shown, identity.pvs) if cls.kind is Kind.JOB else self._pvs,
             board=board,
             logger=_logger(cls, identity.name, board, log_level),
             mapper=mapper,

@@ -99,10 +99,8 @@ class JobRunner:
         was_cancelled = self._end(order.run, result)
         if result.success:
             self._board.progress(100)
-        log = self._board.end_run()
-        # Only now, so that who sees SUCCESS in the PV finds the run ended.
         self._show(JobState.SUCCESS if result.success and not was_cancelled else JobState.FAILED, result.message)
-        return RunOutcome(result.to_dict(), was_cancelled, log)
+        return RunOutcome(result.to_dict(), was_cancelled, self._board.end_run())
 
     def _begin(self, run: int) -> bool:
         """Note that a run begins; return False if it is to end before that."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import ray
@@ -16,6 +17,7 @@ from iocmng.cluster.plugin_actor import Served
 from iocmng.cluster.ray_errors import plugin_call
 from iocmng.cluster.shipping import Shipping
 from iocmng.core.ports import Bundle
+from iocmng.core.pv_fields import PvValue
 from iocmng.core.runs import RunOrder, RunOutcome
 from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Report
 from iocmng.errors import CheckFailure, IocmngError, PluginCrashed, PluginRejected, ServerUnavailable, TimedOut
@@ -119,6 +121,26 @@ class RayPluginHandle:
     async def run_job(self, order: RunOrder) -> tuple[RunOutcome, Report]:
         """Run the job once."""
         return await self._told(self._actor.run_job.remote(order))
+
+    async def prepare_runs(self, spec: PluginSpec, bundle: Bundle, site_prefix: str) -> None:
+        """Make a job ready for runs alone."""
+        if self.remote_node is not None:
+            self._digest = bundle.digest
+            await self._shipping.bring(bundle, self.remote_node)
+        limit = self._settings.import_timeout + self._settings.initialize_timeout
+        await self._limited(self._actor.prepare_runs.remote(spec, bundle, site_prefix, self._settings), "import", limit)
+
+    async def retire(self) -> bool:
+        """Have a process that is for runs alone end with its run; return False if it is none."""
+        return await plugin_call(self._actor.retire.remote())
+
+    async def pv_values(self) -> Mapping[str, PvValue]:
+        """Return the values of the plugin's own PVs."""
+        return await plugin_call(self._actor.pv_values.remote())
+
+    async def follow_run(self, run: int, report: Report) -> None:
+        """Show what a run in another process says of itself."""
+        await plugin_call(self._actor.follow_run.remote(run, report))
 
     async def cancel_run(self, run: int) -> None:
         """Turn `cancelled` true for a run."""

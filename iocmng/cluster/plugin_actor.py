@@ -24,6 +24,7 @@ from iocmng.core.builtin_pvs import Kind
 from iocmng.core.manifest import NO_SCHEDULE
 from iocmng.core.names import plugin_pv_prefix, plugin_segment
 from iocmng.core.ports import Bundle
+from iocmng.core.pv_fields import PvValue
 from iocmng.core.pvs import Pv
 from iocmng.core.runs import RunOrder, RunOutcome
 from iocmng.core.schedule_section import schedule_of
@@ -68,6 +69,7 @@ class PluginProcess:
         self._words: LastWords | None = None
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
+        self._only_runs = False
 
     async def warm(self) -> tuple[int, str]:
         """Load Python's and EPICS's libraries before a plugin is known; return the process id and Ray's node id.
@@ -207,6 +209,37 @@ class PluginProcess:
         assert self._host is not None
         outcome = await asyncio.wrap_future(self._host.run_job(order))
         return outcome, self._host.report()
+
+    async def prepare_runs(self, spec: PluginSpec, bundle: Bundle, site_prefix: str, settings: Settings) -> None:
+        """Import, check and make a job for runs whose PVs another process serves."""
+        assert self._host is not None
+        self._host.serve_nothing()
+        await self.prepare(spec, bundle, site_prefix, settings)
+        assert self._class is not None
+        assert self._identity is not None
+        building = self._host.build(
+            self._class, self._identity, self._log_level, result_max_bytes=self._result_max_bytes
+        )
+        await asyncio.wrap_future(building)
+        self._only_runs = True
+
+    async def retire(self) -> bool:
+        """End this process as soon as its run has ended; return False if it is none that is for runs alone."""
+        if not self._only_runs or self._host is None:
+            return False
+        ended = self._host.thread.submit(lambda: None)  # behind the run that goes on
+        ended.add_done_callback(lambda _: os._exit(0))
+        return True
+
+    async def pv_values(self) -> dict[str, PvValue]:
+        """Return the values of the plugin's own PVs."""
+        assert self._host is not None
+        return self._host.pv_values()
+
+    async def follow_run(self, run: int, report: Report) -> None:
+        """Show what a run in another process says of itself."""
+        assert self._host is not None
+        self._host.follow_run(run, report)
 
     async def cancel_run(self, run: int) -> None:
         """Turn `cancelled` true for a run that goes on or waits."""

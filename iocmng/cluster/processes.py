@@ -44,6 +44,7 @@ class Processes:
         self._runs = runs
         self._bundles = bundles
         self._site_prefix = site_prefix
+        runs.spawn_with(self.further)
         self.running: dict[str, tuple[PluginSpec, Bundle]] = {}
         self.causes: dict[str, Cause] = {}
 
@@ -95,6 +96,19 @@ class Processes:
             records = await handle.build()
             self.claim(spec.name, records)  # beside those of the version that still serves, if there is one
             self._registry.observe(spec.name, self._registry.observed[spec.name].phase, facts=facts)
+        return handle
+
+    async def further(self, name: str) -> PluginHandle:
+        """Return a further process of a job that is up, for runs alone.
+
+        Raises:
+            IocmngError: Why there can be none.
+        """
+        spec, bundle = self.running[name]
+        resources, labels = {**bundle.manifest.resources, **spec.resources}, {**bundle.manifest.node, **spec.node}
+        handle = await self._launcher.take_process(Placement(resources, labels))
+        async with killed_on_failure(handle):
+            await handle.prepare_runs(spec, bundle, self._site_prefix)
         return handle
 
     async def start(self, spec: PluginSpec, bundle: Bundle, handle: PluginHandle, *, keep: bool = False) -> None:

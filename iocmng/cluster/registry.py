@@ -122,7 +122,7 @@ class Registry:
             report: What it says.
             urgent: Whether somebody waits for the snapshot to show it, even if only counters changed.
         """
-        self.logs.setdefault(name, deque(maxlen=LOG_LINES)).extend(report.log)
+        self.log(name, report.log)
         status = self.observed.get(name)
         # Reports come by more than one way, so an older one may come later.
         before = status.report if status is not None else None
@@ -131,6 +131,10 @@ class Registry:
             self._touch(name, urgent=urgent or before is None or _words(before) != _words(report))
             self._note_event(name, report.message)
         self.on_report(name, report)
+
+    def log(self, name: str, lines: Iterable[str]) -> None:
+        """Keep log lines of a plugin."""
+        self.logs.setdefault(name, deque(maxlen=LOG_LINES)).extend(lines)
 
     def note_run(self, run: Run, *, urgent: bool = True) -> None:
         """Tell those who watch of a run as it is now; of its progress they get the newest only."""

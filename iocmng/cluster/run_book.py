@@ -32,7 +32,8 @@ class OpenRun:
         asking: Set with `asked`.
         is_leaving: Whether its process is being ended, so that somebody else sees to its end.
         is_killed: Whether its process was killed because of it.
-        is_kept: Whether the store keeps it; not once its job has been removed.
+        is_kept: Whether the store is to keep it; not once its job has been removed.
+        is_stored: Whether the store has it, so that it may be told of and begun.
         ended: Has the run once it has ended.
         log: Its log lines so far.
         on_end: Called when it has ended, before anybody is told.
@@ -45,6 +46,7 @@ class OpenRun:
     is_leaving: bool = False
     is_killed: bool = False
     is_kept: bool = True
+    is_stored: bool = False
     ended: asyncio.Future[Run] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     log: deque[str] = field(default_factory=lambda: deque[str](maxlen=RUN_LOG_LINES))
     on_end: Callable[[], object] = lambda: None
@@ -85,7 +87,7 @@ class RunBook:
             StateUnavailable: If the store cannot be read.
         """
         self._last_id, self._last = self._keeper.last_run, dict(self._keeper.ended_runs)
-        self._open = {run.id: OpenRun(run) for run in await self._keeper.open_runs()}
+        self._open = {run.id: OpenRun(run, is_stored=True) for run in await self._keeper.open_runs()}
         return list(self._open.values())
 
     def new(self, job: str, request: RunRequest, generation: int, timeout: float | None) -> OpenRun:
@@ -117,24 +119,31 @@ class RunBook:
         """
         if one.is_kept:
             await self._keeper.save_run(one.run)
-        self._open[one.run.id] = one
-        self._registry.note_run(one.run)
+        one.is_stored = True
+        if not one.ended.done():
+            self._open[one.run.id] = one
+            self._registry.note_run(one.run)
 
-    async def end(self, one: OpenRun, state: RunState, message: str, **changes: Any) -> None:
+    async def end(self, one: OpenRun, state: RunState, message: str, *, first: bool = False, **changes: Any) -> None:
         """Note how a run has ended, keep it, and tell of it.
 
-        The end of a run that went on is told also where it cannot be kept at once; it is kept as soon as it can be.
+        Args:
+            one: The run.
+            state: How it has ended.
+            message: Why, in a sentence.
+            first: Whether it ends only if that can be kept. Else it is told also where it cannot, because it has
+                happened; it is kept as soon as it can be.
+            changes: What else is known of it now.
 
         Raises:
-            StateUnavailable: If the run was still queued.
+            StateUnavailable: If it had to be kept first, and cannot be.
         """
-        was_queued = one.run.state is RunState.QUEUED
         ended = one.whole().moved(state, message=message, ended_at=time.time(), **changes)
         try:
             if one.is_kept:
                 await self._keeper.save_run(ended)
         except StateUnavailable as error:
-            if was_queued:
+            if first:
                 raise
             _log.error("how run %d of %s ended could not be kept yet: %s", ended.id, ended.job, error)
             one.run = ended

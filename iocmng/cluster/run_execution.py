@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from iocmng.cluster.run_book import OpenRun
-from iocmng.cluster.watcher import Watcher
 from iocmng.core.ports import PluginHandle
+from iocmng.core.pv_fields import PvValue
 from iocmng.core.runs import Run, RunOrder, RunOutcome, RunState, outcome_state
 from iocmng.core.spec import Report
 from iocmng.errors import IocmngError, PluginCrashed
@@ -41,20 +41,27 @@ class RunEnd:
         return 100.0 if self.state is RunState.SUCCESS else run.progress
 
 
-async def carry_out(one: OpenRun, handle: PluginHandle, watcher: Watcher, grace: float) -> RunEnd:
+async def carry_out(
+    one: OpenRun,
+    handle: PluginHandle,
+    put_down: Callable[[str], Awaitable[None]],
+    grace: float,
+    pvs: Mapping[str, PvValue] | None = None,
+) -> RunEnd:
     """Have a process run a job once, and see to its end.
 
     Args:
         one: The run.
         handle: The process.
-        watcher: Ends and replaces the process where the run does not end otherwise.
+        put_down: Kills the process where the run does not end otherwise; is told why.
         grace: Seconds that the run has to end after it was told to.
+        pvs: Values of the job's PVs, where the process serves none.
     """
-    call: _Call = asyncio.ensure_future(handle.run_job(RunOrder(one.run.id, one.run.parameters)))
+    call: _Call = asyncio.ensure_future(handle.run_job(RunOrder(one.run.id, one.run.parameters, pvs)))
     try:
         await _until_it_is_to_end(one, call)
         if not call.done():
-            await _end(one, call, handle, watcher, grace)
+            await _end(one, call, handle, put_down, grace)
         outcome, report = await call
     except PluginCrashed as error:
         return _without_process(one, str(error))
@@ -80,7 +87,9 @@ async def _until_it_is_to_end(one: OpenRun, call: _Call) -> None:
         one.ask(RunState.TIMED_OUT, f"it took longer than {one.run.timeout:g} s")
 
 
-async def _end(one: OpenRun, call: _Call, handle: PluginHandle, watcher: Watcher, grace: float) -> None:
+async def _end(
+    one: OpenRun, call: _Call, handle: PluginHandle, put_down: Callable[[str], Awaitable[None]], grace: float
+) -> None:
     """Tell a run to end; kill its process if it does not, unless somebody else is about to end that."""
     telling = asyncio.ensure_future(handle.cancel_run(one.run.id))
     telling.add_done_callback(_ignore)
@@ -90,7 +99,7 @@ async def _end(one: OpenRun, call: _Call, handle: PluginHandle, watcher: Watcher
     one.is_killed = True
     why = f"run {one.run.id} was told to end ({one.why}) and did not within {grace:g} s"
     _log.warning("%s: %s; its process is killed", one.run.job, why)
-    await watcher.put_down(one.run.job, handle, why)
+    await put_down(why)
 
 
 def _without_process(one: OpenRun, error: str) -> RunEnd:

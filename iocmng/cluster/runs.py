@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Collection, Coroutine, Set
+from collections.abc import Awaitable, Collection, Set
 from typing import Any
 
 from iocmng.cluster.keeper import Keeper
 from iocmng.cluster.registry import Registry
-from iocmng.cluster.run_book import OpenRun, RunBook
-from iocmng.cluster.run_execution import carry_out
+from iocmng.cluster.run_book import OpenRun
+from iocmng.cluster.run_dispatch import RunDispatch
 from iocmng.cluster.run_lines import RunLine, overview
 from iocmng.cluster.watcher import Watcher
-from iocmng.core.builtin_pvs import JobState
 from iocmng.core.lifecycle import Phase
 from iocmng.core.runs import Run, RunCause, RunLimits, RunRequest, RunState, check_queue
 from iocmng.core.spec import Report
 from iocmng.errors import IocmngError, ServerUnavailable, StateUnavailable, WrongState
-
-TRY_AGAIN = 1.0
-"""Seconds until a run that could not be started, because that could not be kept, is tried again."""
 
 LEFT_WITHIN = 5.0
 """Seconds in which runs have ended once their process has."""
@@ -33,26 +28,14 @@ LEFT_WITHIN = 5.0
 _log = logging.getLogger(__name__)
 
 
-class Runs:
-    """The runs of all jobs.
-
-    Args:
-        registry: What is observed of the jobs.
-        keeper: Keeps the runs.
-        watcher: Has the jobs' processes.
-        limits: What the settings say.
-    """
+class Runs(RunDispatch):
+    """The runs of all jobs. For the arguments see RunDispatch."""
 
     def __init__(self, registry: Registry, keeper: Keeper, watcher: Watcher, limits: RunLimits) -> None:
-        self._registry = registry
-        self._watcher = watcher
-        self._limits = limits
-        self._book = RunBook(registry, keeper)
-        self._lines: dict[str, RunLine] = {}
-        self._asides: set[asyncio.Task[None]] = set()
+        super().__init__(registry, keeper, watcher, limits)
         self._left: list[OpenRun] = []
         self._strays: set[int] = set()
-        self._ends = False
+        self._leaving: dict[str, Awaitable[object]] = {}
         registry.runs_of = self.overview
         registry.on_report = self.take_report
         registry.on_change = self.pump
@@ -102,16 +85,16 @@ class Runs:
         request = self._checked(name, request)
         timeout = request.timeout if request.timeout is not None else self._limits.timeout
         one = self._book.new(name, request, status.generation, timeout)
-        if not line.queued and self._may_start(name, line):
+        if not line.queued and self._may_start(name, line) and self._has_place(name, line, one):
             # Kept once, as running, instead of twice.
-            kept = self._start(name, line, one)
-            await asyncio.shield(kept)
+            await asyncio.shield(self._start(name, line, one))
             return one
         line.queued.append(one)
         try:
             await self._book.keep(one)
         except StateUnavailable:
-            line.queued.remove(one)
+            if one in line.queued:
+                line.queued.remove(one)
             raise
         self.pump(name)
         return one
@@ -164,31 +147,21 @@ class Runs:
             wanted = report.wanted_runs
             self._aside(lambda: self._run_by_pv(name, wanted))
 
-    def pump(self, name: str) -> None:
-        """Start what waits and may start, and show what has to be shown; called whenever something has changed."""
-        line = self._lines.get(name)
-        if line is None:
-            return
-        handle = self._watcher.handles.get(name)
-        if line.notice and handle is not None:
-            notice, line.notice = line.notice, ""
-            self._aside(lambda: handle.show(notice, JobState.FAILED.value))
-        while line.queued and self._may_start(name, line):
-            self._start(name, line, line.queued.pop(0))
-        if line.is_empty:
-            del self._lines[name]
-
     def leave(self, name: str, why: str) -> None:
-        """Tell a job's runs to end, because their process is about to be ended; those that wait go on waiting."""
+        """Tell a job's runs to end, because its process is about to be ended; those that wait go on waiting."""
         if line := self._lines.get(name):
             for one in line.running.values():
                 one.is_leaving = True
                 one.ask(RunState.CANCELLED, why)
+        self._leaving[name] = self._workers.end_all(name)
 
     async def left(self, name: str) -> None:
-        """Wait until the runs have ended whose process has."""
+        """Wait until the runs have ended whose process has, and the job's further processes are gone."""
+        if name in self._leaving:
+            await self._leaving.pop(name)
         if (line := self._lines.get(name)) and line.tasks:
             await asyncio.wait(line.tasks.values(), timeout=LEFT_WITHIN)
+        if line is not None:
             line.foreign = None
 
     async def forget(self, name: str) -> None:
@@ -217,6 +190,7 @@ class Runs:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._workers.abandon()
         await self._book.close()
 
     def _checked(self, name: str, request: RunRequest) -> RunRequest:
@@ -232,92 +206,11 @@ class Runs:
             raise WrongState(f"{name} is not up; restart it, or look at its status and message")
         return status
 
-    def _concurrency(self, name: str) -> int:
-        status = self._registry.observed.get(name)
-        return status.facts.concurrency if status is not None and status.facts is not None else 1
-
-    def _may_start(self, name: str, line: RunLine) -> bool:
-        status = self._registry.observed.get(name)
-        return (
-            not self._ends
-            and status is not None
-            and status.phase is Phase.ACTIVE
-            and name in self._watcher.handles
-            and line.foreign is None
-            and not line.running
-        )
-
-    def _start(self, name: str, line: RunLine, one: OpenRun) -> asyncio.Future[None]:
-        """Begin with a run; return what to await until it is kept as running."""
-        kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        status = self._registry.observed[name]
-        before = one.run
-        one.run = before.moved(RunState.RUNNING, started_at=time.time(), generation=status.generation)
-        line.running[before.id] = one
-        one.on_end = lambda: line.running.pop(before.id, None)
-        task = asyncio.create_task(self._carry_out(name, line, one, before, kept), name=f"run {before.id} {name}")
-        line.tasks[before.id] = task
-        task.add_done_callback(lambda _: self._done(name, line, before.id))
-        return kept
-
-    def _done(self, name: str, line: RunLine, number: int) -> None:
-        line.tasks.pop(number, None)
-        line.running.pop(number, None)
-        if self._lines.get(name) is line:
-            self.pump(name)
-
-    async def _carry_out(self, name: str, line: RunLine, one: OpenRun, before: Run, kept: asyncio.Future[None]) -> None:
-        try:
-            await self._book.keep(one)
-        except StateUnavailable as error:
-            self._give_back(name, line, one, before, kept, error)
-            return
-        kept.set_result(None)
-        handle = self._watcher.handles.get(name)
-        if one.asked is not None or handle is None:
-            await self._book.end(one, one.asked or RunState.LOST, f"{one.why or 'its process ended'} before it began")
-            return
-        end = await carry_out(one, handle, self._watcher, self._limits.grace)
-        if end.report is not None:
-            self._registry.report(name, end.report, urgent=True)
-        if end.lost_process:
-            line.notice = f"run {one.run.id}: {end.message}"
-        if end.log:
-            one.log.clear()
-            one.log.extend(end.log)
-        progress = end.progress(one.run)
-        await self._book.end(one, end.state, end.message, result=end.result, progress=progress)
-
-    def _give_back(
-        self, name: str, line: RunLine, one: OpenRun, before: Run, kept: asyncio.Future[None], error: StateUnavailable
-    ) -> None:
-        """Leave a run as it was that could not be kept as running, so that it is not run."""
-        one.run = before
-        line.running.pop(before.id, None)
-        if self._book.find(name, before.id) is None:  # it is new, and nobody has been told of it
-            kept.set_exception(error)
-            return
-        kept.set_result(None)
-        _log.error("run %d of %s waits until it can be kept that it runs: %s", before.id, name, error)
-        self._ends_wait(name, line, one)
-
-    def _ends_wait(self, name: str, line: RunLine, one: OpenRun) -> None:
-        async def wait() -> None:
-            await asyncio.sleep(TRY_AGAIN)
-            if one.asked is not None:
-                await self._book.end(one, one.asked, "cancelled before it began")
-                return
-            line.queued.insert(0, one)
-            self._lines.setdefault(name, line)
-            self.pump(name)
-
-        self._aside(wait)
-
     async def _end_queued(self, line: RunLine, one: OpenRun, why: str) -> None:
         place = line.queued.index(one)
         line.queued.remove(one)
         try:
-            await self._book.end(one, RunState.CANCELLED, why)
+            await self._book.end(one, RunState.CANCELLED, why, first=True)
         except StateUnavailable:
             line.queued.insert(place, one)
             raise
@@ -331,22 +224,6 @@ class Runs:
         except IocmngError as error:
             if handle := self._watcher.handles.get(name):
                 await handle.show(f"RUN was refused: {error}", "")
-
-    def _aside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do something for which nobody waits."""
-
-        async def do() -> None:
-            try:
-                await work()
-            except IocmngError as error:
-                _log.warning("%s", error)
-
-        task = asyncio.create_task(do())
-        self._asides.add(task)
-        task.add_done_callback(self._asides.discard)
-
-    def _line(self, name: str) -> RunLine:
-        return self._lines.setdefault(name, RunLine())
 
 
 _STILL_RUNS = (

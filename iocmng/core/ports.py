@@ -173,6 +173,18 @@ class PluginHandle(Protocol):
         """Turn `cancelled` true for a run that goes on or waits in the process; nothing happens if it has ended."""
         ...
 
+    async def prepare_runs(self, spec: PluginSpec, bundle: Bundle, site_prefix: str) -> None:
+        """Import, check and make a job in its process for runs alone: it serves no PVs, and reports what they set."""
+        ...
+
+    async def pv_values(self) -> Mapping[str, PvValue]:
+        """Return the values of the plugin's own PVs, by name."""
+        ...
+
+    async def follow_run(self, run: int, report: Report) -> None:
+        """Show on the PVs what a run in another process says of itself, unless a newer one is shown."""
+        ...
+
     async def show(self, message: str, state: str) -> None:
         """Show a message in MESSAGE and, unless it is empty, a state in STATUS; no state while a run goes on."""
         ...

@@ -8,6 +8,7 @@ from typing import Any
 
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.lifecycle import Phase
+from iocmng.core.pv_fields import PvValue, Severity
 from iocmng.core.runs import RunReport
 from iocmng.core.schedule import Schedule
 from iocmng.core.source import Source
@@ -114,6 +115,7 @@ class Report:
         hung: Whether a call of the author's code goes on for longer than the watchdog of config.yaml allows.
         run: The run that goes on, if there is one.
         wanted_runs: How often a client has written 1 to a job's RUN since the last report that took note of it.
+        puts: PVs that a run has set in a process that serves none, since the last report, in their order.
     """
 
     version: int
@@ -127,10 +129,15 @@ class Report:
     hung: bool = False
     run: RunReport | None = None
     wanted_runs: int = 0
+    puts: tuple[tuple[str, PvValue, Severity | None], ...] = ()
 
     def kept(self) -> Report:
         """Return the report without what is handed on at once, and what belongs to a run."""
-        return replace(self, log=(), run=None, wanted_runs=0)
+        return replace(self, log=(), run=None, wanted_runs=0, puts=())
+
+    def without_log(self) -> Report:
+        """Return the report without its log lines."""
+        return replace(self, log=(), run=self.run and replace(self.run, log=()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,24 +19,29 @@ LAST_RUN = "last_run"
 _BRIEF = [column for column in runs.columns if column.name != "log"]
 _ENDED = runs.c.state.in_([state.value for state in ENDED])
 
+# Built once: these are executed for every run, and SQLAlchemy takes longer to build them than the database to do them.
+_IS_KNOWN = sa.select(plugins.c.name).where(plugins.c.name == sa.bindparam("job"))
+_LAST = sa.select(notes.c.value).where(notes.c.key == LAST_RUN)
+_MINE = (runs.c.job == sa.bindparam("job")) & _ENDED
+_BEYOND = sa.select(runs.c.id).where(_MINE).order_by(runs.c.id.desc()).limit(1).offset(sa.bindparam("kept"))
+_PRUNE = sa.delete(runs).where(_MINE, runs.c.id <= _BEYOND.scalar_subquery())
+
 
 def write_run(connection: sa.Connection, run: Run, kept: int) -> None:
     """Write a run of a known job, its number, and, once it has ended, drop the job's oldest beyond the limit."""
-    if connection.scalar(sa.select(plugins.c.name).where(plugins.c.name == run.job)) is None:
+    if connection.scalar(_IS_KNOWN, {"job": run.job}) is None:
         return
     is_new = last_run(connection) < run.id
     upsert(connection, runs, [_row(run)])
     if is_new:
         upsert(connection, notes, [{"key": LAST_RUN, "value": str(run.id)}])
     if run.has_ended:
-        mine = (runs.c.job == run.job) & _ENDED
-        beyond = sa.select(runs.c.id).where(mine).order_by(runs.c.id.desc()).limit(1).offset(kept)
-        connection.execute(sa.delete(runs).where(mine, runs.c.id <= beyond.scalar_subquery()))
+        connection.execute(_PRUNE, {"job": run.job, "kept": kept})
 
 
 def last_run(connection: sa.Connection) -> int:
     """Return the highest id that a run has had."""
-    return int(connection.scalar(sa.select(notes.c.value).where(notes.c.key == LAST_RUN)) or 0)
+    return int(connection.scalar(_LAST) or 0)
 
 
 def ended_runs(connection: sa.Connection) -> dict[str, tuple[int, RunState]]:

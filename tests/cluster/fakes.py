@@ -108,6 +108,8 @@ class FakeHandle:
         self.unseen = 0.0
         self.orders, self.asked_to_end, self.shown = {}, [], []
         self.current = None
+        self.is_worker = False
+        self.followed = []
 
     async def _step(self, name):
         self.launcher.calls.append(name)
@@ -183,6 +185,18 @@ class FakeHandle:
         if not self.current.done():
             self.current.set_result(RunOutcome(result, was_cancelled, log))
 
+    async def prepare_runs(self, spec, bundle, site_prefix):
+        await self._step("prepare_runs")
+        self.name, self.spec, self.bundle = spec.name, spec, bundle
+        self.is_worker = True
+
+    async def pv_values(self):
+        await self._step("pv_values")
+        return dict(self.launcher.pv_values)
+
+    async def follow_run(self, run, report):
+        self.followed.append((run, report))
+
     async def cancel_run(self, run):
         self.asked_to_end.append(run)
         await self._step("cancel_run")
@@ -239,6 +253,7 @@ class FakeLauncher:
         self.found = []
         self.remote_node = None
         self.lost_nodes = {}
+        self.pv_values = {"GAIN": 2.0}
         self.holds_runs = False
         self.obeys = True
 

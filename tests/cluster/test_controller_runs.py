@@ -1,69 +1,15 @@
 """Runs of jobs in the Controller as a plain class, with a launcher that the test holds in its hand: no Ray."""
 
 import asyncio
-from contextlib import asynccontextmanager
 
 import pytest
 from controller_support import REJECTED, request, running, until, view
 from fakes import FakeLauncher, MemoryStore
+from run_support import ask, ends, goes_on, is_active, is_so, job, states
 
-from iocmng.core.builtin_pvs import Kind
-from iocmng.core.runs import Run, RunCause, RunLimits, RunReport, RunRequest, RunState
+from iocmng.core.runs import Run, RunCause, RunReport, RunRequest, RunState
 from iocmng.core.spec import Report
 from iocmng.errors import StateUnavailable, TooManyRuns, UnknownPlugin, UnknownRun, WrongKind, WrongState
-
-SECONDS = {"grace": 0.05}
-
-
-@asynccontextmanager
-async def job(store=None, launcher=None, *, holds=True, obeys=True, name="j", **limits):
-    """A Controller with a job whose runs end when the test says so; gives (controller, launcher, store)."""
-    store = store or MemoryStore()
-    launcher = launcher or FakeLauncher()
-    launcher.kind = Kind.JOB
-    launcher.holds_runs, launcher.obeys = holds, obeys
-    async with running(store, launcher, run_limits=RunLimits(**{**SECONDS, **limits})) as (controller, _):
-        if name not in store.entries:
-            await controller.add(request(name), None, wait=True)
-        yield controller, launcher, store
-
-
-async def ask(controller, name="j", **fields):
-    """Ask for a run, and do not wait for its end."""
-    run, _ = await controller.run_job(name, RunRequest(**fields), False)
-    return run
-
-
-async def ends(controller, number, name="j"):
-    """Return a run once it has ended."""
-    found = []
-
-    async def has_ended():
-        found[:] = [await controller.run(name, number)]
-        return found[0].has_ended
-
-    await until(has_ended)
-    return found[0]
-
-
-async def goes_on(launcher, number):
-    """Wait until the newest process has been told of a run; return the process."""
-
-    async def is_told():
-        return any(number in handle.orders for handle in launcher.handles)
-
-    await until(is_told)
-    return next(handle for handle in launcher.handles if number in handle.orders)
-
-
-def states(store, number):
-    """Return the states in which the store has seen a run."""
-    return [state for run, state in store.run_states if run == number]
-
-
-async def is_active(controller, name="j"):
-    return (await view(controller, name))["status"] not in ("crashed", "restarting", "loading")
-
 
 # One at a time
 
@@ -124,7 +70,7 @@ async def test_a_run_that_waits_is_not_begun_while_that_cannot_be_kept():
         handle.finish()
         assert (await ends(controller, first.id)).state is RunState.SUCCESS
         assert (await ends(controller, second.id)).state is RunState.SUCCESS
-        await until(lambda: _true(states(store, first.id)[-1] == "success"))
+        await until(lambda: is_so(states(store, first.id)[-1] == "success"))
 
 
 async def test_the_limit_of_the_queue():
@@ -294,21 +240,17 @@ async def test_cancel_while_it_is_ending():
         first = await ask(controller)
         handle = await goes_on(launcher, first.id)
         cancelling = asyncio.create_task(controller.cancel_run("j", first.id, True))
-        await until(lambda: _true(first.id in handle.asked_to_end))
+        await until(lambda: is_so(first.id in handle.asked_to_end))
         handle.finish(True, was_cancelled=False)
         ended, _ = await cancelling
         assert ended.state is RunState.SUCCESS
         second = await ask(controller)
         await goes_on(launcher, second.id)
         cancelling = asyncio.create_task(controller.cancel_run("j", second.id, True))
-        await until(lambda: _true(second.id in handle.asked_to_end))
+        await until(lambda: is_so(second.id in handle.asked_to_end))
         handle.finish(True, data="half of it", was_cancelled=True)
         ended, _ = await cancelling
         assert (ended.state, ended.result["data"]) == (RunState.CANCELLED, "half of it")
-
-
-async def _true(value):
-    return value
 
 
 async def test_cancel_when_it_has_ended():
@@ -347,7 +289,7 @@ async def test_a_job_that_ignores_cancel_is_replaced():
         assert (shown["crashes"], shown["restarts"]) == (0, 1)
         assert "did not within 0.05 s" in shown["last_exit"]
         assert any("told to end" in event.reason for event in await controller.events("j", 0, 100))
-        await until(lambda: _true(new.shown))
+        await until(lambda: is_so(new.shown))
         assert new.shown == [(f"run {run.id}: {ended.message}", "FAILED")]
         new.finish()
         assert (await ends(controller, following.id)).state is RunState.SUCCESS
@@ -516,7 +458,7 @@ async def test_a_run_that_is_asked_for_during_a_restart_waits_for_the_new_versio
     async with job(holds=False) as (controller, launcher, _):
         launcher.gates["build"] = asyncio.Event()
         restart = asyncio.create_task(controller.restart("j", None))
-        await until(lambda: _true(launcher.calls.count("build") == 2))
+        await until(lambda: is_so(launcher.calls.count("build") == 2))
         run = await ask(controller)
         assert run.state is RunState.QUEUED
         launcher.gates["build"].set()
@@ -530,7 +472,7 @@ async def test_after_a_restart_that_failed_the_old_version_runs_what_waits():
     async with job(holds=False) as (controller, launcher, _):
         launcher.gates["build"], launcher.fail["build"] = asyncio.Event(), [REJECTED]
         restart = asyncio.create_task(controller.restart("j", None))
-        await until(lambda: _true(launcher.calls.count("build") == 2))
+        await until(lambda: is_so(launcher.calls.count("build") == 2))
         run = await ask(controller)
         launcher.gates["build"].set()
         await asyncio.gather(restart, return_exceptions=True)
@@ -563,7 +505,7 @@ async def test_run_pv_with_a_full_queue_is_told_in_message():
         handle = await goes_on(launcher, runs[0].id)
         handle.version += 1
         handle.reports.put_nowait(Report(handle.version, "running", "RUNNING", "", True, wanted_runs=1))
-        await until(lambda: _true(handle.shown))
+        await until(lambda: is_so(handle.shown))
         message, state = handle.shown[0]
         assert message.startswith("RUN was refused: 1 runs of j wait already")
         assert state == ""
