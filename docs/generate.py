@@ -173,6 +173,7 @@ def config_part() -> str:
         "parameters": definitions["Parameters"],
         "pvs": definitions["PvSections"],
         "watchdog": definitions["Watchdog"],
+        "schedule": definitions["ScheduleSection"],
     }
     return "\n\n".join(
         f"## {f'`{title}`' if title != 'The file' else title}\n\n{keys(model, definitions)}"
