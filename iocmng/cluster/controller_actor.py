@@ -115,9 +115,9 @@ class ControllerActor:
     async def _start(self) -> Controller:
         settings = self._settings
         beamline = await asyncio.to_thread(settings.beamline)
-        store = await asyncio.to_thread(open_state, settings)
         if self._launcher is None:
             self._launcher = RayLauncher(settings.without_secrets())
+        store = await asyncio.to_thread(open_state, settings)
         controller = Controller(
             self._launcher,
             store,
