@@ -155,7 +155,10 @@ class _Crew:
             self._quiet_until = now + TELL_AFTER
         elif now > self._quiet_until:
             self._quiet_until = float("inf")
-            self._logger.warning("map() waits for a free CPU of the cluster (`ray status` shows who has them)")
+            self._logger.warning(
+                "map() has no process yet: it waits for a free CPU (`ray status` shows who has them), or for the import "
+                "of the plugin there"
+            )
 
 
 def _pickled(function: Callable[[Any], Any]) -> bytes:

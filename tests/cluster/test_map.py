@@ -222,6 +222,30 @@ def test_no_worker_outlives_its_job(server, gated):
     assert gated.result().status_code == 502
 
 
+def test_a_map_without_a_free_cpu_waits(server, gated, gates):
+    """Two maps share the CPUs and never have more processes than there are; one that waits can be cancelled."""
+    server.add("parallel", {"parallel.py": PARALLEL_JOB, "factor.py": "FACTOR = 2\n"})
+    wait_for(lambda: len(workers(server)) == min(os.cpu_count(), len(gates)), "all workers of the first map")
+    first = set(workers(server))
+
+    def wait_in_vain():
+        number = server.http.post("/jobs/parallel/run?wait=false").json()["run_id"]
+        wait_for(lambda: "no process yet" in "".join(log("parallel")), "the log tells what it waits for")
+        return number
+
+    def log(name):
+        return server.http.get(f"/jobs/{name}/logs").json()["lines"]
+
+    if os.cpu_count() <= len(gates):
+        number = wait_in_vain()
+        assert set(workers(server)) == first
+        assert server.http.delete(f"/jobs/parallel/runs/{number}").json()["run"]["state"] == "cancelled"
+    for gate in gates:
+        Path(gate).touch()
+    assert gated.result().json()["ok"] is True
+    assert server.http.post("/jobs/parallel/run").json()["ok"] is True
+
+
 def test_what_fails_is_named(server):
     """An exception ends the map with the item, the text and the author's line; a crash is told too."""
     job = """\

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from support import wait_for
+from support import MINIMAL_TASK, wait_for
 
 JOB = """\
 import pathlib
@@ -91,6 +91,9 @@ def test_a_schedule_that_is_wrong_is_refused(server, tmp_path):
         "schedule.cron",
         "schedule.timezone",
     ]
+    answer = server.add("task", {"task.py": MINIMAL_TASK}, schedule="0 6 * * *")
+    assert (answer.status_code, answer.json()["validation"]["errors"][0]["step"]) == (422, "config")
+    assert "only a job runs by a schedule" in answer.json()["detail"]
     add(server, tmp_path, schedule="off")
     answer = server.http.patch("/jobs/measures", json={"schedule": "every day"})
     assert (answer.status_code, "five fields" in answer.json()["detail"]) == (422, True)

@@ -240,6 +240,19 @@ async def test_a_clock_that_was_wrong_begins_anew(bench):
     assert bench.runs.times == ["12:01:00", "06:01:00"]
 
 
+async def test_a_controller_that_begins_anew_repeats_nothing(bench):
+    """It counts from its own beginning: neither the minute that has just been run nor what it has missed."""
+    bench.now = NOON + 60.2
+    bench.scheduler = Scheduler(bench.registry, bench.runs, lambda: bench.now)
+    bench.registry.on_touch = bench.scheduler.note
+    bench.job()
+    await bench.at(60.3)
+    await bench.at(119)
+    assert bench.runs.started == []
+    await bench.at(120)
+    assert bench.runs.times == ["12:02:00"]
+
+
 async def test_it_wakes_by_itself():
     """The task sleeps until the next run, and wakes for a schedule that comes meanwhile."""
     bench = Bench()
