@@ -156,8 +156,8 @@ class _Crew:
         elif now > self._quiet_until:
             self._quiet_until = float("inf")
             self._logger.warning(
-                "map() has no process yet: it waits for a free CPU (`ray status` shows who has them), or for the import "
-                "of the plugin there"
+                "map() has no process yet: it waits for a free CPU (`ray status` shows who has them), or for the "
+                "import of the plugin there"
             )
 
 
