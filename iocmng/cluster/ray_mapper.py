@@ -46,7 +46,7 @@ class RayMapper:
         self, function: Callable[[Any], Any], items: Iterable[Any], max_parallel: int | None, logger: logging.Logger
     ) -> Generator[ItemOutcome | None]:
         """Yield what becomes of each item; see core.ports.Mapper."""
-        limit = max_parallel or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        limit = self._limit(max_parallel)
         if isinstance(items, Sized):
             limit = min(limit, len(items))
         crew = _Crew(self._bundle, _pickled(function), self._settings, limit, logger)
@@ -54,6 +54,13 @@ class RayMapper:
             yield from crew.work(enumerate(items))
         finally:
             crew.dismiss()
+
+    def _limit(self, max_parallel: int | None) -> int:
+        """Return how many workers there may be: no more than the cluster will ever have room for."""
+        cpus = float(ray.cluster_resources().get("CPU", 1))
+        if max_parallel is None:
+            return max(1, int(cpus))
+        return max(1, min(max_parallel, int(cpus / self._settings.map_worker_cpus)))
 
 
 class _Crew:
