@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from iocmng.core.ports import Mapper
 from iocmng.errors import AuthorError, Cancelled
@@ -73,10 +74,7 @@ def check_portable(function: Callable[[Any], Any], plugin_class: type) -> None:
     """
     if not callable(function):
         raise AuthorError(f"map() takes a function first, not {function!r:.80}")
-    bound: Any = getattr(function, "__self__", None) if inspect.ismethod(function) else None
-    cells: Iterable[Any] = getattr(function, "__closure__", None) or ()
-    caught = [cell.cell_contents for cell in cells if not _is_empty(cell)]
-    if any(isinstance(value, plugin_class) for value in (bound, *caught)):
+    if any(isinstance(value, plugin_class) for value in _taken_along(function)):
         name = getattr(function, "__name__", "the function")
         raise AuthorError(
             f"map(): {name} uses `self`, and the plugin itself cannot go to another process; make it a function of the "
@@ -84,8 +82,15 @@ def check_portable(function: Callable[[Any], Any], plugin_class: type) -> None:
         )
 
 
-def _is_empty(cell: Any) -> bool:
-    try:
-        return cell.cell_contents is cell
-    except ValueError:  # a name that has no value yet
-        return True
+def _taken_along(function: Any) -> Iterator[Any]:
+    """Yield what a function takes along to wherever it goes, as far as it can be seen."""
+    if isinstance(function, functools.partial):
+        partial = cast("functools.partial[Any]", function)
+        yield from (*partial.args, *partial.keywords.values())
+        yield from _taken_along(partial.func)
+    elif inspect.ismethod(function):
+        yield function.__self__
+    else:
+        for cell in getattr(function, "__closure__", None) or ():
+            with contextlib.suppress(ValueError):  # a name that has no value yet
+                yield cell.cell_contents

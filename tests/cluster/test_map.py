@@ -208,6 +208,15 @@ def test_a_cancelled_run_ends_its_workers_at_once(server, gated):
     assert server.get("gated")["pid"] == pid
 
 
+def test_a_run_that_times_out_ends_its_workers(server):
+    """The limit of the run counts for what it has begun elsewhere, too."""
+    server.add("gated", {"gated.py": GATED_JOB, "gate.py": GATE})
+    body = {"parameters": {"gates": ["/nowhere"]}, "timeout": 2}
+    answer = server.http.post("/jobs/gated/run", json=body)
+    assert answer.status_code == 504, answer.text
+    assert workers(server) == []
+
+
 def test_a_removal_ends_the_map_and_its_workers(server, gated):
     """What runs is ended within a moment."""
     assert server.http.delete("/jobs/gated").status_code == 200

@@ -206,10 +206,15 @@ def test_what_a_function_logs_stands_in_the_plugins_log(job, caplog):
     assert len(run_item(chat, 0, None, None).log) == LOG_LINES
 
 
-@pytest.mark.parametrize("kind", ["method", "closure"])
+@pytest.mark.parametrize("kind", ["method", "closure", "partial", "argument"])
 def test_what_takes_the_plugin_along_is_refused(job, kind):
     """Here too, where it would work, so that it is not found out on the cluster."""
-    function = job.method if kind == "method" else (lambda item: job.method(item + 1))
+    function = {
+        "method": job.method,
+        "closure": lambda item: job.method(item + 1),
+        "partial": functools.partial(job.method),
+        "argument": functools.partial(isinstance, job),
+    }[kind]
     with pytest.raises(AuthorError, match="staticmethod"):
         job.map(function, [1])
 
