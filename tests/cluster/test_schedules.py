@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from controller_support import request, running, until, view
+from fakes import MemoryStore
 
 from iocmng.cluster.registry import Registry
 from iocmng.cluster.scheduler import CLOCK_WAS_WRONG, LATE, Scheduler
@@ -311,3 +312,16 @@ async def test_the_controller_starts_what_is_due():
             return launcher.calls.count("run_job") >= 2
 
         await until(has_run)
+
+
+async def test_a_schedule_outlives_the_controller():
+    """The next Controller, which takes over the job's process, knows it from the store and goes on with it."""
+    store = MemoryStore()
+    async with running(store) as (controller, launcher):
+        await job_up(controller, launcher, schedule="0 6 * * *")
+        handle = launcher.handles[-1]
+    launcher.found = [handle.found()]
+    async with running(store, launcher) as (controller, _):
+        shown = await view(controller)
+        assert (shown["schedule"]["cron"], shown["next_run"] is not None) == ("0 6 * * *", True)
+        assert launcher.calls.count("start") == 1
