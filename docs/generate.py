@@ -46,7 +46,7 @@ _CALL_GROUPS = (
     ("Add and remove", ("add_", "remove_", "apply")),
     ("Replace", ("restart_", "change_", "roll_back_")),
     ("Start and stop", ("start_", "stop_")),
-    ("Run a job", ("run_",)),
+    ("Run a job", ("run_", "cancel_")),
     ("Look", ("list_", "get_", "health", "livez", "readyz", "events")),
 )
 
@@ -173,6 +173,7 @@ def config_part() -> str:
         "parameters": definitions["Parameters"],
         "pvs": definitions["PvSections"],
         "watchdog": definitions["Watchdog"],
+        "schedule": definitions["ScheduleSection"],
     }
     return "\n\n".join(
         f"## {f'`{title}`' if title != 'The file' else title}\n\n{keys(model, definitions)}"
@@ -254,6 +255,8 @@ def author_part() -> str:
         '`self.pvs["NAME"]`': LocalPv,
         f"`TemporaryError{_signature(iocmng.TemporaryError)}`": iocmng.TemporaryError,
         f"`PermanentError{_signature(iocmng.PermanentError)}`": iocmng.PermanentError,
+        f"`ItemFailed{_signature(iocmng.ItemFailed)}`": iocmng.ItemFailed,
+        f"`Cancelled{_signature(iocmng.Cancelled)}`": iocmng.Cancelled,
     }
     functions = [
         _method("pv_client.get", iocmng.pv_client.get),

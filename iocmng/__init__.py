@@ -5,10 +5,12 @@ from iocmng.base.declarative import DeclarativeTask
 from iocmng.base.job import JobBase, JobResult
 from iocmng.base.task import TaskBase
 from iocmng.core import pv_client
-from iocmng.errors import PermanentError, TemporaryError
+from iocmng.errors import Cancelled, ItemFailed, PermanentError, TemporaryError
 
 __all__ = [
+    "Cancelled",
     "DeclarativeTask",
+    "ItemFailed",
     "JobBase",
     "JobResult",
     "PermanentError",

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from pathlib import Path
 from typing import Any
 
+from iocmng.base.author_errors import AUTHOR_ERRORS, OUR_FILES, describe
 from iocmng.base.plugin import PluginBase, Runtime
-from iocmng.base.task_runner import AUTHOR_ERRORS, describe
 from iocmng.errors import CheckFailure, PluginRejected
-
-_OUR_FILES = f"{Path(__file__).parent.parent}/"
 
 
 def construct(cls: type[PluginBase], runtime: Runtime) -> PluginBase:
@@ -32,7 +29,7 @@ def construct(cls: type[PluginBase], runtime: Runtime) -> PluginBase:
 def author_failure(step: str, error: BaseException) -> CheckFailure:
     """Return the failed check for an exception of the author's code, with the place where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith(_OUR_FILES)] or list(frames)
+    own = [frame for frame in frames if not frame.filename.startswith(OUR_FILES)] or list(frames)
     place = own[-1] if own else None
     return CheckFailure(
         step,

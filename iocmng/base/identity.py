@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from iocmng.core.builtin_pvs import Kind, Mode
-from iocmng.core.manifest import Manifest, check_record_names
+from iocmng.core.manifest import NO_SCHEDULE, Manifest, check_record_names
 from iocmng.core.pvs import DeclaredPv
+from iocmng.errors import CheckFailure, PluginRejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,11 @@ def identify(
         commit: Commit of its files, if they come from git.
 
     Raises:
-        PluginRejected: For the step `config`, if a parameter, a PV's name or a record name does not fit.
+        PluginRejected: For the step `config`, if a parameter, a PV's name or a record name does not fit, or a task
+            has a schedule.
     """
+    if kind is Kind.TASK and manifest.schedule is not None:
+        raise PluginRejected.because(CheckFailure("config", f"schedule: {NO_SCHEDULE}"))
     parameters = manifest.merged_parameters(overrides)
     mode = Mode(parameters["mode"])
     pvs = manifest.declared_pvs(kind, mode)

@@ -7,15 +7,20 @@ import datetime
 import difflib
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NoReturn, SupportsIndex, TypeVar
 
 from iocmng.base.board import StatusBoard
+from iocmng.base.local_mapper import LocalMapper
+from iocmng.base.mapping import MapCall, check_portable
 from iocmng.core.builtin_pvs import Kind, Mode
-from iocmng.core.ports import PvServer
+from iocmng.core.ports import Mapper, PvServer
 from iocmng.core.pv_fields import PvValue, Severity
 from iocmng.errors import AuthorError, UnknownPv
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class Runtime:
     pvs: PvServer
     board: StatusBoard
     logger: logging.Logger
+    mapper: Mapper = field(default_factory=LocalMapper)
 
 
 class LocalPv:
@@ -142,6 +148,53 @@ class PluginBase(abc.ABC):
             PvValueError: If STATUS has no such state.
         """
         self._runtime.board.show(state=status.upper())
+
+    def map(
+        self,
+        function: Callable[[_Item], _Result],
+        items: Iterable[_Item],
+        *,
+        max_parallel: int | None = None,
+        progress: tuple[float, float] | None = (0.0, 1.0),
+    ) -> list[_Result]:
+        """Call a function with each item, on all CPUs of the cluster, and return the results in the items' order.
+
+        The function runs in other processes, which have the plugin's modules but not the plugin itself: it must not use
+        `self`. What it logs stands in the plugin's log. Where there is no cluster (`iocmng run`, tests), the items run
+        here, one after the other. A job shows the progress of a map() over items that have a length.
+
+        Args:
+            function: Called with one item; a function of a module, a staticmethod, a lambda or a functools.partial.
+            items: Taken one by one as there is a place for them. Items and results must be such as pickle takes.
+            max_parallel: How many may run at the same time; None is as many as the cluster has CPUs.
+            progress: The part of the run's progress that this map() stands for, as fractions; None shows none.
+
+        Raises:
+            Cancelled: If the run is cancelled, or the task is stopped, meanwhile; what has begun is ended.
+            ItemFailed: If the function raises for an item, or its process ends; the others are given up.
+            AuthorError: If the function cannot run in another process.
+        """
+        check_portable(function, PluginBase)
+
+        def show(done: float) -> None:
+            if progress is not None:
+                self._show_progress(progress[0] + (progress[1] - progress[0]) * done)
+
+        call = MapCall(self._runtime.mapper, self.logger, self._is_to_end, show)
+        return call.run(function, items, max_parallel)
+
+    def _is_to_end(self) -> bool:
+        """Tell whether the work that goes on now is to end early."""
+        return False
+
+    def _show_progress(self, fraction: float) -> None:  # noqa: B027
+        """Show how far the work is, where the plugin has a place to show it."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse to be pickled: what is sent to another process must not take the plugin along."""
+        raise AuthorError(
+            f"{type(self).__name__} cannot leave its process: what map() sends elsewhere must not refer to `self`"
+        )
 
     def link_put(self, key: str, value: Any, timeout: float = 5.0) -> None:
         """Write the PV that an input or output is linked to.

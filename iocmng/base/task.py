@@ -40,6 +40,9 @@ class TaskBase(PluginBase):
         self.cycle_count = 0
         self.link_values = {}
 
+    def _is_to_end(self) -> bool:
+        return not self.running
+
     @abc.abstractmethod
     def initialize(self) -> None:
         """Prepare, once before the first cycle; the PVs are already served."""

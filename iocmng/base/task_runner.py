@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import traceback
 
+from iocmng.base.author_errors import AUTHOR_ERRORS, describe
 from iocmng.base.board import StatusBoard
 from iocmng.base.call_watch import CallWatch
 from iocmng.base.task import TaskBase
@@ -12,13 +13,10 @@ from iocmng.core.backoff import Backoff
 from iocmng.core.builtin_pvs import Mode, TaskState
 from iocmng.core.ports import Clock
 from iocmng.core.pv_fields import PvValue
-from iocmng.errors import PermanentError, TemporaryError
+from iocmng.errors import Cancelled, PermanentError, TemporaryError
 
 SHOW_END_FOR = 2.0
 """Seconds that a triggered task shows END or ERROR before it waits in INIT again."""
-
-AUTHOR_ERRORS = BaseException
-"""What author's code may raise without ending its thread: everything, sys.exit() and asyncio's cancellation too."""
 
 
 class TaskRunner:
@@ -181,6 +179,9 @@ class TaskRunner:
         except PermanentError as error:
             task.running, self.wake_at = False, None
             self._fail(error)
+        except Cancelled as error:
+            if task.running:  # else the stop that it was cancelled for follows, and is no failure
+                self._fail(error)
         except AUTHOR_ERRORS as error:
             self._fail(error)
             given = error.delay if isinstance(error, TemporaryError) else None
@@ -223,14 +224,3 @@ class TaskRunner:
         if self._task.running:
             return "running"
         return "stopped" if self._ever_started else "loaded"
-
-
-def describe(error: BaseException) -> str:
-    """Return the text of an author's exception as operators should read it."""
-    try:
-        text = str(error)
-    except AUTHOR_ERRORS:  # the author's own __str__
-        text = "its text cannot be shown"
-    if isinstance(error, SystemExit):
-        return f"the code called exit({text})"
-    return text if text and isinstance(error, TemporaryError | PermanentError) else f"{type(error).__name__}: {text}"

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from iocmng.cluster.calls import Calls
 from iocmng.core.builtin_pvs import Kind
+from iocmng.core.manifest import NO_SCHEDULE
 from iocmng.core.plugins_file import changed_spec
 from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.core.spec import PluginSpec
 from iocmng.core.state import Cause, GenerationResult, PluginEntry
-from iocmng.errors import WrongState
+from iocmng.errors import InvalidRequest, WrongState
 
 
 class Replacements(Calls):
@@ -62,6 +63,9 @@ class Replacements(Calls):
         """
         spec = await self._find_idle(name, kind)
         changed = change.of(spec)
+        facts = self._registry.observed[name].facts
+        if "schedule" in change.model_fields_set and facts is not None and facts.kind is Kind.TASK:
+            raise InvalidRequest(f"schedule: {NO_SCHEDULE}")
         if "pat" in change.model_fields_set:
             await self._keeper.set_credential(name, change.pat.get_secret_value() if change.pat else None)
         if change.needs_replacement:

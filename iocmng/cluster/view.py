@@ -6,9 +6,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from iocmng.core.builtin_pvs import Kind
 from iocmng.core.lifecycle import status_word
+from iocmng.core.schedule import Schedule, effective
 from iocmng.core.source import GitSource
-from iocmng.core.spec import PluginSpec, PluginStatus
+from iocmng.core.spec import PluginFacts, PluginSpec, PluginStatus
 from iocmng.errors import CheckFailure
 
 
@@ -35,9 +37,23 @@ def iso_time(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
-def plugin_view(spec: PluginSpec, status: PluginStatus, owner: str | None = None) -> dict[str, Any]:
+def schedule_in_force(spec: PluginSpec, facts: PluginFacts | None) -> Schedule | None:
+    """Return when a job runs by itself; None for a task, and before config.yaml has been read."""
+    is_job = facts is not None and facts.kind is Kind.JOB
+    return effective(spec.schedule, facts.schedule) if facts is not None and is_job else None
+
+
+def plugin_view(
+    spec: PluginSpec,
+    status: PluginStatus,
+    owner: str | None = None,
+    runs: dict[str, Any] | None = None,
+    next_run: float | None = None,
+) -> dict[str, Any]:
     """Return the plugin object; what is not known yet is null or empty."""
     facts = status.facts
+    is_job = (facts.kind if facts else spec.kind) is Kind.JOB
+    schedule = schedule_in_force(spec, facts)
     return {
         "name": spec.name,
         "plugin_type": facts.kind.value if facts else (spec.kind.value if spec.kind else None),
@@ -62,8 +78,11 @@ def plugin_view(spec: PluginSpec, status: PluginStatus, owner: str | None = None
         "next_try": iso_time(status.next_try),
         "generation": status.generation or spec.generation,
         "owner": owner,
+        "runs": runs if is_job else None,
         "resources": {**(facts.resources if facts else {}), **spec.resources},
         "node_labels": {**(facts.node_labels if facts else {}), **spec.node},
+        "schedule": None if schedule is None else asdict(schedule),
+        "next_run": iso_time(next_run),
     }
 
 

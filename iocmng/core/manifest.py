@@ -13,7 +13,11 @@ from iocmng.core.json_values import deep_merge, json_problem
 from iocmng.core.names import MAX_RECORD_NAME_LENGTH, PV_SEGMENT_PATTERN, record_name
 from iocmng.core.pv_fields import Direction, StrictModel
 from iocmng.core.pvs import DeclaredPv, Pv
+from iocmng.core.schedule_section import ScheduleField
 from iocmng.errors import CheckFailure, PluginRejected
+
+NO_SCHEDULE = "only a job runs by a schedule; a task has its `interval`"
+"""Why a task must not have one."""
 
 CONFIG_FILE_NAMES = ("config.yaml", "config.yml", "config.json")
 
@@ -119,6 +123,10 @@ class Manifest(StrictModel):
         Watchdog | None, BeforeValidator(_seconds_alone, json_schema_input_type=Watchdog | _WatchdogSeconds | None)
     ] = None
     """Limit for each call of the plugin's code: a number of seconds, or a mapping; unset means no limit."""
+    schedule: ScheduleField = None
+    """When a job runs by itself: a cron expression (times in UTC), or a mapping; unset means never."""
+    concurrency: Annotated[int, Field(ge=1, le=32)] = 1
+    """For jobs: how many runs may go on at once, the further ones in processes of their own."""
     parameters: Parameters = Parameters()
     """Passed to the plugin as self.parameters; parameters given when it is added win."""
     pvs: PvSections = PvSections()
@@ -142,6 +150,12 @@ class Manifest(StrictModel):
         if problem := json_problem(value):
             raise _misplaced(problem, *_place_of_problem(value))
         return value
+
+    @model_validator(mode="after")
+    def _only_jobs_have_schedules(self) -> Manifest:
+        if self.type is Kind.TASK and self.schedule is not None:
+            raise _misplaced(NO_SCHEDULE, "schedule")
+        return self
 
     @model_validator(mode="after")
     def _directions(self) -> Manifest:
@@ -192,6 +206,8 @@ class Manifest(StrictModel):
             for direction, table in ((Direction.INPUT, self.inputs), (Direction.OUTPUT, self.outputs))
             for name, pv in table.items()
         ]
+        if kind is not Kind.JOB and "concurrency" in self.model_fields_set:
+            raise PluginRejected.because(CheckFailure("config", "concurrency: for jobs only; a task has no runs"))
         reserved = reserved_names(kind)
         failures = [
             CheckFailure(

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from iocmng.core.manifest import Manifest, Parameters, PvSections, place_of, plain
 from iocmng.core.pv_fields import Alarms
 from iocmng.core.pvs import PV_TYPES, BoolPv, EnumPv, FloatPv, IntPv, StringPv
+from iocmng.core.schedule_section import ScheduleSection
 from iocmng.core.yaml_text import load_yaml, rejected
 from iocmng.errors import CheckFailure, PluginRejected
 
@@ -155,4 +156,6 @@ def _keys_at(place: Sequence[int | str]) -> list[str]:
             model = _PV_MODELS[str(step)]
         elif step == "alarms":
             model = Alarms
+        elif step == "schedule":
+            model = ScheduleSection
     return [field.alias or name for name, field in model.model_fields.items()]

@@ -6,7 +6,8 @@ without them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,9 +16,11 @@ from iocmng.core.manifest import Manifest
 from iocmng.core.pv_fields import PvValue, Severity
 from iocmng.core.pvs import DeclaredPv
 from iocmng.core.request import PluginChange, PluginRequest
+from iocmng.core.runs import Run, RunOrder, RunOutcome, RunRequest, RunState
 from iocmng.core.source import Source
 from iocmng.core.spec import Endpoint, FilesRef, PluginFacts, PluginSpec, RecordInfo, Report
 from iocmng.core.state import Applied, Event, Generation, Loaded, PluginEntry, Snapshot
+from iocmng.errors import ItemFailed
 
 
 class Clock(Protocol):
@@ -59,6 +62,50 @@ class PvClient(Protocol):
 
     def put(self, pv_name: str, value: Any, timeout: float) -> None:
         """Write a PV and wait until it is done."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ItemOutcome:
+    """What became of one item of a map().
+
+    Attributes:
+        index: Place of the item among all, from 0.
+        value: What the function returned.
+        failure: Why there is no value.
+        log: What was logged meanwhile, as (level, text).
+    """
+
+    index: int
+    value: Any = None
+    failure: ItemFailed | None = None
+    log: tuple[tuple[int, str], ...] = ()
+
+
+class Mapper(Protocol):
+    """Runs a function of a plugin's code for many items, wherever there is room for it."""
+
+    def outcomes(
+        self,
+        function: Callable[[Any], Any],
+        items: Iterable[Any],
+        max_parallel: int | None,
+        logger: logging.Logger,
+    ) -> Generator[ItemOutcome | None]:
+        """Yield what becomes of each item, in the order in which they finish; None where none has for a moment.
+
+        Items are taken from `items` only when there is a place for them. Closing the generator ends all that is still
+        under way, at once.
+
+        Args:
+            function: Called with each item, once.
+            items: They may be without end.
+            max_parallel: How many to run at the same time at most; None leaves it to the number of CPUs.
+            logger: The plugin's own, told where something has to be waited for.
+
+        Raises:
+            AuthorError: If the function cannot be run at all.
+        """
         ...
 
 
@@ -118,16 +165,36 @@ class PluginHandle(Protocol):
         """Start or stop the cycles; return what the process then says of itself."""
         ...
 
-    async def run_job(self, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Report]:
-        """Run a job once; return its result as a dictionary, and what the process then says of itself."""
+    async def run_job(self, order: RunOrder) -> tuple[RunOutcome, Report]:
+        """Run a job once; return what became of it, and what the process then says of itself."""
+        ...
+
+    async def cancel_run(self, run: int) -> None:
+        """Turn `cancelled` true for a run that goes on or waits in the process; nothing happens if it has ended."""
+        ...
+
+    async def prepare_runs(self, spec: PluginSpec, bundle: Bundle, site_prefix: str) -> None:
+        """Import, check and make a job in its process for runs alone: it serves no PVs, and reports what they set."""
+        ...
+
+    async def pv_values(self) -> Mapping[str, PvValue]:
+        """Return the values of the plugin's own PVs, by name."""
+        ...
+
+    async def follow_run(self, run: int, report: Report) -> None:
+        """Show on the PVs what a run in another process says of itself, unless a newer one is shown."""
+        ...
+
+    async def show(self, message: str, state: str) -> None:
+        """Show a message in MESSAGE and, unless it is empty, a state in STATUS; no state while a run goes on."""
         ...
 
     async def stop(self) -> Report | None:
         """Run cleanup(), then end the process; kill it where that takes too long. Return its last report."""
         ...
 
-    async def kill(self) -> None:
-        """End the process now."""
+    async def kill(self, why: str = "") -> None:
+        """End the process now; calls that are under way raise PluginCrashed with the reason, if one is given."""
         ...
 
 
@@ -171,7 +238,10 @@ class StateStore(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Forget a plugin, its generations and its credential; its events stay. Nothing happens if it is not known."""
+        """Forget a plugin, its generations, its runs and its credential; its events stay.
+
+        Nothing happens if it is not known.
+        """
         ...
 
     def add_generation(self, generation: Generation) -> None:
@@ -200,6 +270,32 @@ class StateStore(Protocol):
 
     def events(self, name: str | None, after: int, limit: int) -> list[Event]:
         """Return events, oldest first: of one plugin or of all, the newest `limit` of those above the id `after`."""
+        ...
+
+    def save_run(self, run: Run) -> None:
+        """Write a run, new or known; nothing happens if its job is not known.
+
+        Of the job's runs that have ended the oldest are dropped beyond the store's limit; those that have not, never.
+        """
+        ...
+
+    def runs(self, job: str, states: Collection[RunState], before: int | None, limit: int) -> list[Run]:
+        """Return a job's runs without their log lines, newest first: `limit` at most, of ids below `before`.
+
+        Args:
+            job: Name of the job.
+            states: Only runs in one of these states; empty is all.
+            before: Only runs with a lower id; None is all.
+            limit: Number of runs at most.
+        """
+        ...
+
+    def run(self, job: str, run: int) -> Run | None:
+        """Return a run of a job with its log lines, or None if there is none of this id."""
+        ...
+
+    def open_runs(self) -> list[Run]:
+        """Return all runs that have not ended, of all jobs, oldest first."""
         ...
 
     def close(self) -> None:
@@ -304,8 +400,20 @@ class ControllerClient(Protocol):
         """Start or stop a plugin's cycles."""
         ...
 
-    async def run_job(self, name: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-        """Run a job; return its result and the version to wait for."""
+    async def run_job(self, name: str, request: RunRequest, wait: bool) -> tuple[Run, int]:
+        """Ask for a run of a job; return it, ended if `wait` says so, and the version to wait for."""
+        ...
+
+    async def cancel_run(self, name: str, run: int, wait: bool) -> tuple[Run, int]:
+        """Cancel a run that has not ended; return it, ended if `wait` says so, and the version to wait for."""
+        ...
+
+    async def runs(self, name: str, states: Collection[RunState], before: int | None, limit: int) -> list[Run]:
+        """Return runs of a job without their log lines, newest first; for the arguments see StateStore.runs."""
+        ...
+
+    async def run(self, name: str, run: int) -> Run:
+        """Return a run of a job, with its log lines."""
         ...
 
     async def logs(self, name: str, tail: int) -> list[str]:

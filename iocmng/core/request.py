@@ -11,6 +11,7 @@ from iocmng.core.builtin_pvs import Kind
 from iocmng.core.json_values import json_problem, merge_patch
 from iocmng.core.manifest import LabelTable, ResourceTable
 from iocmng.core.names import PLUGIN_NAME_PATTERN
+from iocmng.core.schedule_section import ScheduleField, schedule_of
 from iocmng.core.source import GitSource, LocalSource, Source
 from iocmng.core.spec import PluginSpec
 from iocmng.errors import InvalidRequest
@@ -52,6 +53,9 @@ class PluginRequest(BaseModel):
     """Ray resources that the plugin's node must offer, such as {"gpu": 1}; laid over those of config.yaml."""
     node: LabelTable = {}
     """Labels that the plugin's node must have (`ray start --labels`); laid over those of config.yaml."""
+    schedule: ScheduleField = None
+    """When the job runs by itself, in place of what config.yaml says: a cron expression (times in UTC), a mapping, or
+    `off`."""
 
     @field_validator("git_url", "local_path", "branch", "commit", "pat", "pat_file", mode="before")
     @classmethod
@@ -102,6 +106,7 @@ class PluginRequest(BaseModel):
             autostart_order=self.autostart_order,
             resources=self.resources,
             node=self.node,
+            schedule=schedule_of(self.schedule),
         )
 
 
@@ -124,6 +129,9 @@ class PluginChange(BaseModel):
     """After a restart of the server: null, as it was; true, running; false, stopped."""
     autostart_order: Annotated[int | None, Field(ge=-(2**31), lt=2**31)] = None
     """Lower first; null last."""
+    schedule: ScheduleField = None
+    """When the job runs by itself: a cron expression (times in UTC), a whole mapping, or `off`; null: as config.yaml
+    says."""
 
     @field_validator("branch", "commit", "pat", mode="before")
     @classmethod
@@ -160,6 +168,10 @@ class PluginChange(BaseModel):
             if "pat" in given:
                 changes |= {"has_credential": self.pat is not None, "credential_file": None}
             source = replace(source, **changes)
-        simple = {key: getattr(self, key) for key in ("auto_start_on_boot", "autostart_order") if key in given}
+        simple: dict[str, Any] = {
+            key: getattr(self, key) for key in ("auto_start_on_boot", "autostart_order") if key in given
+        }
+        if "schedule" in given:
+            simple["schedule"] = schedule_of(self.schedule)
         parameters = {} if self.parameters is None else merge_patch(spec.parameters, self.parameters)
         return replace(spec, source=source, parameters=parameters, **simple)

@@ -9,6 +9,8 @@ import httpx
 import pytest
 from api_fakes import FakeController, Serving
 
+from iocmng.core.runs import RunRequest
+
 ADDS = ["/plugins", "/tasks", "/jobs"]
 GOOD = b'{"name": "new", "git_url": "https://git.example.org/p.git"}'
 LONG = b"x" * 300_000
@@ -65,6 +67,11 @@ HOSTILE: dict[str, bytes] = {
     "100 objects in parameters": with_parameters(nested(100, b'{"x":', b"}")),
     "a number of 100000 digits": with_parameters(b'{"x": ' + b"9" * 100_000 + b"}"),
     "a huge order": GOOD[:-1] + b', "autostart_order": 1' + b"0" * 300 + b"}",
+    "a schedule as a list": GOOD[:-1] + b', "schedule": ["* * * * *"]}',
+    "a huge schedule": GOOD[:-1] + b', "schedule": "' + b"* " * 10_000 + b'"}',
+    "a schedule with a NUL": GOOD[:-1] + b', "schedule": {"cron": "* * * * *", "timezone": "Europe/\\u0000Rome"}}',
+    "a time zone elsewhere": GOOD[:-1] + b', "schedule": {"cron": "* * * * *", "timezone": "../../../etc/passwd"}}',
+    "NaN in a schedule": GOOD[:-1] + b', "schedule": {"cron": "* * * * *", "parameters": {"x": NaN}}}',
     "a huge name": b'{"name": "' + LONG + b'", "git_url": "x"}',
     "a huge key": GOOD[:-1] + b', "' + LONG + b'": 1}',
     "a huge key in parameters": with_parameters(b'{"' + LONG + b'": NaN}'),
@@ -131,7 +138,7 @@ async def test_json_is_read_whatever_the_content_type(
     assert (
         await client.post("/jobs/scan/run", content=b'{"parameters": {"a": 1}}', headers=headers)
     ).status_code == 200
-    assert controller.calls[-1] == ("run_job", "scan", {"a": 1})
+    assert controller.calls[-1] == ("run_job", "scan", RunRequest({"a": 1}), True)
 
 
 @pytest.mark.parametrize("path", [*ADDS, "/jobs/scan/run"])

@@ -100,7 +100,7 @@ async def test_an_empty_patch_is_422(client: httpx.AsyncClient, controller: Fake
     """It says which keys there are."""
     (sentence,) = sentences(await client.patch("/plugins/monitor", content=content))
     assert "changes nothing" in sentence
-    for key in ("branch", "commit", "pat", "parameters", "auto_start_on_boot", "autostart_order"):
+    for key in ("branch", "commit", "pat", "parameters", "auto_start_on_boot", "autostart_order", "schedule"):
         assert key in sentence
     assert controller.calls == []
 
@@ -112,6 +112,11 @@ async def test_an_empty_patch_is_422(client: httpx.AsyncClient, controller: Fake
         ({"name": "other"}, "unknown key 'name'"),
         ({"parameters": 5}, "parameters: must be a JSON object"),
         ({"autostart_order": 2**40}, "autostart_order: "),
+        ({"schedule": "0 25 * * *"}, "schedule.cron: the hour of this cron expression is wrong"),
+        ({"schedule": {"cron": "0 5 * * *", "timezone": "Europe/Roma"}}, "schedule.timezone: there is no time zone"),
+        ({"schedule": {"timezone": "Europe/Rome"}}, "'schedule.cron' is missing"),
+        ({"schedule": {"cron": "0 5 * * *", "zone": "UTC"}}, "unknown key 'schedule.zone'"),
+        ({"schedule": 5}, "schedule: must be a cron expression"),
     ],
 )
 async def test_a_bad_patch_is_422(

@@ -122,6 +122,38 @@ def test_files_and_requirements_are_brought_and_removed(site):
     assert site.server.leftovers() == []
 
 
+def test_a_map_brings_its_plugin_along(site):
+    """A map() runs on the other node too, which gets the plugin's files and requirements, and keeps none of them."""
+    job = """\
+    import time
+    import ray
+    import thing
+    from iocmng import JobBase
+
+    def where(item):
+        time.sleep(1)
+        return [thing.WHAT, ray.util.get_node_ip_address()]
+
+    class Spread(JobBase):
+        def initialize(self):
+            pass
+
+        def execute(self):
+            return self.map(where, range(9))
+    """
+    answer = site.server.add("spread", THING | {"spread.py": job})
+    assert answer.status_code == 201, answer.text
+    run = site.server.http.post("/jobs/spread/run").json()
+    assert run["ok"] is True, run
+    assert {tuple(one) for one in run["result"]["data"]} == {
+        ("shipped", site.head.address),
+        ("shipped", site.worker.address),
+    }
+    assert site.server.http.delete("/plugins/spread").status_code == 200
+    state = site.worker_files / ".iocmng"
+    wait_for(lambda: not list(state.glob("*/*")), "nothing is left on the other node")
+
+
 def test_a_cut_that_is_shorter_than_the_lease_changes_nothing(site):
     """The head's link is down for half a lease: the IOC goes on in its process, and nothing was restarted."""
     before = add(site, "short")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from store_support import OpenStore, entry, event, generation, names, spec
 
 from iocmng.core.ports import StateStore
+from iocmng.core.schedule import Schedule
 from iocmng.core.source import GitSource, LocalSource
 from iocmng.core.spec import FilesRef, PluginSpec
 from iocmng.core.state import Loaded, PluginEntry
@@ -41,7 +42,12 @@ def _built(cls: type[Any], **parts: st.SearchStrategy[Any]) -> st.SearchStrategy
     return st.builds(cls, **{item.name: chosen.get(item.name, ...) for item in dataclasses.fields(cls)})
 
 
-SPECS = _built(PluginSpec, source=_built(GitSource) | _built(LocalSource), files=st.none() | _built(FilesRef))
+SPECS = _built(
+    PluginSpec,
+    source=_built(GitSource) | _built(LocalSource),
+    files=st.none() | _built(FilesRef),
+    schedule=st.none() | _built(Schedule),
+)
 ENTRIES = _built(PluginEntry, spec=SPECS)
 
 

@@ -45,7 +45,7 @@ def test_exactly_the_documented_names_are_exported():
     """A name that is exported is a promise; one that is missing breaks somebody's plugin."""
     assert set(iocmng.__all__) == {
         *("TaskBase", "JobBase", "JobResult", "DeclarativeTask", "pv_client", "__version__"),
-        *("TemporaryError", "PermanentError"),
+        *("TemporaryError", "PermanentError", "Cancelled", "ItemFailed"),
     }
     assert all(hasattr(iocmng, name) for name in iocmng.__all__)
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", iocmng.__version__)
@@ -68,7 +68,7 @@ def test_authors_must_implement_exactly_what_the_contract_says(cls, methods):
     ("cls", "methods"),
     [
         (TaskBase, ["triggered", "on_input_changed", "on_write", "step_cycle", "cleanup"]),
-        (JobBase, ["cleanup", "report_progress"]),
+        (JobBase, ["cleanup", "report_progress", "map"]),
         *(
             (cls, ["set_pv", "get_pv", "set_output", "get_output", "set_input", "get_input"])
             for cls in (TaskBase, JobBase)

@@ -11,7 +11,16 @@ import ray.cloudpickle as cloudpickle
 
 import iocmng
 from iocmng import errors
-from iocmng.errors import AuthorError, CheckFailure, IocmngError, PermanentError, PluginRejected, TemporaryError
+from iocmng.errors import (
+    AuthorError,
+    Cancelled,
+    CheckFailure,
+    IocmngError,
+    ItemFailed,
+    PermanentError,
+    PluginRejected,
+    TemporaryError,
+)
 
 FAILURES = (CheckFailure("config", "unknown key", "config.yaml", 3), CheckFailure("clone", "no such branch"))
 
@@ -29,7 +38,9 @@ def make(cls):
     """Return an error of the class with everything that an error can carry."""
     if cls is TemporaryError:
         error = cls("no light in the tunnel", delay=2.5)
-    elif cls is PermanentError:
+    elif cls is ItemFailed:
+        error = cls("no light in the tunnel", index=7)
+    elif cls in (PermanentError, Cancelled):
         error = cls("no light in the tunnel")
     else:
         error = cls("no light in the tunnel", failures=FAILURES)
@@ -126,6 +137,9 @@ STATUS = {
     "Unauthorized": 401,
     "Forbidden": 403,
     "UnknownPlugin": 404,
+    "UnknownRun": 404,
+    "RunCancelled": 409,
+    "TooManyRuns": 429,
     "DuplicatePlugin": 409,
     "WrongState": 409,
     "BodyTooLarge": 413,
