@@ -16,6 +16,7 @@ from iocmng.base.construct import author_failure, construct
 from iocmng.base.identity import Identity
 from iocmng.base.job import JobBase
 from iocmng.base.job_runner import JobRunner
+from iocmng.base.parameters import CheckedParameters
 from iocmng.base.plugin import PluginBase, Runtime
 from iocmng.base.saved_values import SavedValues
 from iocmng.base.task import TaskBase
@@ -52,6 +53,8 @@ class PluginHost:
         self._runner: TaskRunner | JobRunner | None = None
         self._watch: CallWatch | None = None
         self._values: SavedValues | None = None
+        self._parameters: CheckedParameters | None = None
+        self._checks: AuthorThread | None = None
         self.thread = AuthorThread(clock)
 
     def build(
@@ -108,6 +111,20 @@ class PluginHost:
             raise WrongKind("only a job can be run")
         return self.thread.submit(self._runner.run, parameters)
 
+    def check_parameters(self, parameters: Mapping[str, Any]) -> Future[None]:
+        """Check the parameters of a run that has not begun, without waiting for the one that goes on.
+
+        In a thread of its own, because the author's may be busy for hours; so the validators of a model must not touch
+        anything but their values. The future raises InvalidRequest if a parameter does not fit.
+        """
+        if self._checks is None:
+            self._checks = AuthorThread(self._clock, "iocmng-parameters")
+        return self._checks.submit(self._check, parameters)
+
+    def _check(self, parameters: Mapping[str, Any]) -> None:
+        if self._parameters is not None:
+            self._parameters.of_run(parameters)
+
     def report(self) -> Report:
         """Return what there is to tell."""
         assert self._board is not None
@@ -147,7 +164,9 @@ class PluginHost:
             pvs=self._pvs,
             board=board,
             logger=_logger(cls, identity.name, board, log_level),
+            typed_parameters=identity.checked.typed,
         )
+        self._parameters = identity.checked
         if values is not None:
             self._values = SavedValues(values, identity.name, identity.pvs, self._pvs, runtime.logger)
         plugin = self._plugin = construct(cls, runtime)
@@ -156,7 +175,7 @@ class PluginHost:
         if isinstance(plugin, TaskBase):
             self._runner = TaskRunner(plugin, board, self._clock, watch=watch)
         elif isinstance(plugin, JobBase):
-            self._runner = JobRunner(plugin, board, watch)
+            self._runner = JobRunner(plugin, board, watch, identity.checked)
         assert self._runner is not None
         self._pvs.put("VERSION", identity.version)
         self._runner.prepare()

@@ -12,9 +12,11 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from iocmng.base.board import StatusBoard
 from iocmng.base.call_watch import CallWatch
 from iocmng.base.job import JobBase, JobResult
+from iocmng.base.parameters import CheckedParameters, ParameterRules
 from iocmng.base.task_runner import AUTHOR_ERRORS, describe
 from iocmng.core.builtin_pvs import JobState
-from iocmng.core.json_values import deep_merge, json_problem
+from iocmng.core.json_values import json_problem
+from iocmng.errors import InvalidRequest
 
 _STATUS_WORDS = {JobState.RUNNING: "running", JobState.FAILED: "error"}
 
@@ -24,11 +26,17 @@ class JobRunner:
 
     wake_at: float | None = None
 
-    def __init__(self, job: JobBase, board: StatusBoard, watch: CallWatch | None = None) -> None:
+    def __init__(
+        self,
+        job: JobBase,
+        board: StatusBoard,
+        watch: CallWatch | None = None,
+        parameters: CheckedParameters | None = None,
+    ) -> None:
         self._job = job
         self._board = board
         self._watch = watch or CallWatch(board, time)
-        self._parameters = dict(job.parameters)
+        self._parameters = parameters or ParameterRules().check(job.parameters)
 
     def prepare(self) -> None:
         """Show that the job waits for a run."""
@@ -44,20 +52,27 @@ class JobRunner:
             parameters: Laid over the job's own parameters for this run alone.
         """
         job = self._job
-        job.parameters = deep_merge(self._parameters, parameters or {})
         job.cancelled = False
         self._board.progress(0)
         self._show(JobState.RUNNING, "")
-        result = self._finished(self._execute())
-        job.parameters = dict(self._parameters)
+        result = self._finished(self._execute(parameters or {}))
+        self._give(self._parameters)
         job.last_result = result
         if result.success:
             self._board.progress(100)
         self._show(JobState.SUCCESS if result.success else JobState.FAILED, result.message)
         return result.to_dict()
 
-    def _execute(self) -> JobResult:
+    def _give(self, parameters: CheckedParameters) -> None:
+        self._job.parameters, self._job.typed_parameters = dict(parameters.values), parameters.typed
+
+    def _execute(self, parameters: Mapping[str, Any]) -> JobResult:
         job = self._job
+        try:
+            # Those of a call have been checked before; a run that RUN asks for, or after a reload, has not.
+            self._give(self._parameters.of_run(parameters))
+        except InvalidRequest as error:
+            return JobResult(success=False, message=error.message)
         try:
             try:
                 job.initialize()

@@ -169,11 +169,13 @@ class Controller(Replacements):
         Raises:
             WrongKind: If it is a task.
             WrongState: If it is not up.
+            InvalidRequest: If a parameter does not fit; there is no run then.
         """
         self._find(name, None)
         status = self._registry.observed.get(name)
         if status and status.facts and status.facts.kind is Kind.TASK:
             raise WrongKind(f"{name} is a task: only jobs are run this way; a triggered task runs by its RUN PV")
+        await self._check_run_parameters(name, parameters)
         result, report = await self._operations.handle(name).run_job(parameters)
         self._registry.report(name, report, urgent=True)
         return result, self._registry.announced

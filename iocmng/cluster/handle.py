@@ -24,6 +24,9 @@ from iocmng.settings import Settings
 GONE_TIMEOUT = 5.0
 """Seconds in which Ray must have told us that a killed process is gone."""
 
+CHECK_TIMEOUT = 5.0
+"""Seconds that a plugin's model may take to check the parameters of a run."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -112,6 +115,16 @@ class RayPluginHandle:
             raise TimedOut(
                 f"the task did not stop within {limit:g} s: execute() or cleanup() has not returned. It stops when it "
                 "does; restart or remove the plugin to end its process"
+            ) from None
+
+    async def check_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Check the parameters of a run by the model of the plugin's class."""
+        try:
+            await asyncio.wait_for(plugin_call(self._actor.check_parameters.remote(parameters)), CHECK_TIMEOUT)
+        except TimeoutError:
+            raise TimedOut(
+                f"the parameters could not be checked within {CHECK_TIMEOUT:g} s, so there was no run: the validators "
+                "of the plugin's model must look at their values and at nothing else"
             ) from None
 
     async def run_job(self, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Report]:

@@ -108,20 +108,26 @@ class PluginProcess:
         if spec.kind is not None and spec.kind is not cls.kind:
             raise WrongKind(f"{spec.name} is a {cls.kind.value} ({cls.__name__}), not a {spec.kind.value}")
         prefix = plugin_pv_prefix(site_prefix, spec.name, manifest.prefix)
-        identity = identify(spec.name, prefix, cls.kind, manifest, spec.parameters, bundle.commit)
-        self._identity = identity
+        identifying = self._host.thread.submit(
+            identify, spec.name, prefix, cls, manifest, spec.parameters, bundle.commit
+        )
+        identity = self._identity = await asyncio.wrap_future(identifying)
+        rules = identity.checked.rules
         self._facts = PluginFacts(
             kind=cls.kind,
             class_name=cls.__name__,
             mode=identity.mode.value if cls.kind is Kind.TASK else "",
             pv_prefix=prefix,
             plugin_prefix=plugin_segment(spec.name, manifest.prefix),
-            parameters=identity.parameters,
+            parameters=identity.checked.shown,
             pv_definitions={"inputs": _plain(manifest.inputs), "outputs": _plain(manifest.outputs)},
             commit=bundle.commit,
             branch=bundle.branch,
+            warnings=rules.warnings,
             resources=manifest.resources,
             node_labels=manifest.node,
+            parameters_schema=rules.json_schema,
+            declared=rules.declared,
         )
         return self._facts
 
@@ -189,6 +195,11 @@ class PluginProcess:
             self._served = replace(self._served, running=running)
         await asyncio.wrap_future(self._host.set_running(running))
         return self._host.report()
+
+    async def check_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Check the parameters of a run; see PluginHandle."""
+        assert self._host is not None
+        await asyncio.wrap_future(self._host.check_parameters(parameters))
 
     async def run_job(self, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Report]:
         """Run the job once; return its result and what there is to tell then."""

@@ -118,6 +118,15 @@ class PluginHandle(Protocol):
         """Start or stop the cycles; return what the process then says of itself."""
         ...
 
+    async def check_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Check the parameters of a run by the model of the plugin's class; waits for no run that goes on.
+
+        Raises:
+            InvalidRequest: If one does not fit.
+            TimedOut: If the model does not come to an end.
+        """
+        ...
+
     async def run_job(self, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Report]:
         """Run a job once; return its result as a dictionary, and what the process then says of itself."""
         ...
