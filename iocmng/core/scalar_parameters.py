@@ -149,12 +149,15 @@ class FloatParameter(_Number):
     """Value where none is given."""
 
     def _number(self, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"must be a number, not {shown(value)}")
         try:
-            return float(value)
+            number = float(value)
         except OverflowError:
-            raise ValueError(f"{shown(value)} is too large for a float") from None
+            number = math.inf
+        if not math.isfinite(number):
+            raise ValueError(f"must be a number that a float can hold, not {shown(value)}")
+        return number
 
 
 class IntParameter(_Number):

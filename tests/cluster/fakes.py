@@ -96,7 +96,17 @@ class FakeHandle:
             raise WrongKind("the other kind")
         prefix = f"{site_prefix}:{self.launcher.segments.get(spec.name, spec.name.upper())}"
         self.facts = PluginFacts(
-            self.launcher.kind, "C", "continuous", prefix, spec.name, {}, {"inputs": {}, "outputs": {}}, None, None
+            kind=self.launcher.kind,
+            class_name="C",
+            mode="continuous",
+            pv_prefix=prefix,
+            plugin_prefix=spec.name,
+            parameters=self.launcher.parameters,
+            pv_definitions={"inputs": {}, "outputs": {}},
+            commit=None,
+            branch=None,
+            parameters_schema=self.launcher.parameters_schema,
+            declared=self.launcher.declared,
         )
         return self.facts
 
@@ -131,6 +141,9 @@ class FakeHandle:
         await self._step("set_running")
         self.running = running
         return self.report("running" if running else "stopped", running)
+
+    async def check_parameters(self, parameters):
+        await self._step("check_parameters")
 
     async def run_job(self, parameters):
         await self._step("run_job")
@@ -168,6 +181,7 @@ class FakeLauncher:
         self.handles, self.serving = [], []
         self.kind = Kind.TASK
         self.manifest = Manifest()
+        self.parameters, self.parameters_schema, self.declared = {}, None, None
         self.kept = self.kept_values = None
         self.fetched = 0
         self.sources = []
