@@ -124,7 +124,7 @@ class RayPluginHandle:
         except TimeoutError:
             raise TimedOut(
                 f"the parameters could not be checked within {CHECK_TIMEOUT:g} s, so there was no run: the validators "
-                "of the plugin's model must look at their values and at nothing else"
+                "of the plugin's model must look at their values and at nothing else; correct them, and restart it"
             ) from None
 
     async def run_job(self, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Report]:

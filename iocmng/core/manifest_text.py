@@ -85,7 +85,7 @@ def _find(root: yaml.Node | None, item: ErrorDetails) -> tuple[list[str], int | 
     place = list(place_of(item))
     if place[:1] in (["pvs"], ["arguments"]) and len(place) > 3:
         del place[3]  # the PV's type, or "[key]": pydantic's own words
-    if place[:1] == ["parameters_schema"] and len(place) > 2:
+    if place[:1] == ["parameters_schema"] and len(item["loc"]) > 2:
         del place[2]  # the same of a parameter
     return _walk(root, place)
 

@@ -199,6 +199,13 @@ def test_a_mistake_in_the_declaration_is_named_with_its_place(body, sentence):
     assert failure.line == 3
 
 
+def test_a_mistake_on_a_line_of_its_own_has_that_line():
+    """The line is that of the key at fault, also for what JSON cannot hold."""
+    text = "parameters_schema:\n  a:\n    type: float\n    min: 3\n    default: {}\n"
+    assert [the_failure(text.format(value)).line for value in ("1", ".inf")] == [5, 5]
+    assert the_failure("parameters_schema:\n  a:\n    type: float\n    mni: 3\n").line == 4
+
+
 @pytest.mark.parametrize("name", OWN_PARAMETERS)
 def test_what_iocmng_reads_cannot_be_declared(name):
     """The four names are taken, and the message lists them."""
