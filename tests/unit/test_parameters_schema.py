@@ -106,7 +106,7 @@ def test_what_does_not_fit_is_named_with_what_would(values, sentence):
     assert found.startswith(sentence)
 
 
-def test_all_mistakes_are_told_at_once():
+def test_all_wrong_parameters_are_told_at_once():
     """One entry for each wrong parameter; of very many, the first."""
     assert [sentence.split(":")[0] for sentence in problems({"exposure": 0, "mode_name": 1, "zzz": 2})] == [
         "parameters.exposure",
@@ -219,7 +219,7 @@ def test_a_name_is_a_word(name):
     assert failures_of(f"parameters_schema:\n  {name}: {{type: int}}\n")
 
 
-def test_keys_that_begin_with_x_are_left_alone():
+def test_notes_in_a_declaration_are_left_alone():
     """A note of the author's own may stand in a declaration."""
     assert schema_of("parameters_schema: {a: {type: int, x-widget: slider}}\n").check({"a": 1}) == {"a": 1}
 
