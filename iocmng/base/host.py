@@ -88,6 +88,20 @@ class PluginHost:
             threading.Thread(target=self._keep, args=(self._values,), name="iocmng-autosave", daemon=True).start()
         return ports
 
+    def check_parameters(self, parameters: Mapping[str, Any]) -> Future[None]:
+        """Check the parameters of a run that has not begun, without waiting for the one that goes on.
+
+        In a thread of its own, because the author's may be busy for hours; so the validators of a model must not touch
+        anything but their values. The future raises InvalidRequest if a parameter does not fit.
+        """
+        if self._checks is None:
+            self._checks = AuthorThread(self._clock, "iocmng-parameters")
+        return self._checks.submit(self._check, parameters)
+
+    def _check(self, parameters: Mapping[str, Any]) -> None:
+        if self._parameters is not None:
+            self._parameters.of_run(parameters)
+
     def set_running(self, running: bool) -> Future[None]:
         """Start or stop the cycles; a job has none, so nothing happens to it.
 
@@ -110,20 +124,6 @@ class PluginHost:
         if not isinstance(self._runner, JobRunner):
             raise WrongKind("only a job can be run")
         return self.thread.submit(self._runner.run, parameters)
-
-    def check_parameters(self, parameters: Mapping[str, Any]) -> Future[None]:
-        """Check the parameters of a run that has not begun, without waiting for the one that goes on.
-
-        In a thread of its own, because the author's may be busy for hours; so the validators of a model must not touch
-        anything but their values. The future raises InvalidRequest if a parameter does not fit.
-        """
-        if self._checks is None:
-            self._checks = AuthorThread(self._clock, "iocmng-parameters")
-        return self._checks.submit(self._check, parameters)
-
-    def _check(self, parameters: Mapping[str, Any]) -> None:
-        if self._parameters is not None:
-            self._parameters.of_run(parameters)
 
     def report(self) -> Report:
         """Return what there is to tell."""

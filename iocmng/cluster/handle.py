@@ -90,6 +90,16 @@ class RayPluginHandle:
         endpoint, report, self._stamp = await self._limited(call, "initialize", limit)
         return endpoint, report
 
+    async def check_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Check the parameters of a run by the model of the plugin's class."""
+        try:
+            await asyncio.wait_for(plugin_call(self._actor.check_parameters.remote(parameters)), CHECK_TIMEOUT)
+        except TimeoutError:
+            raise TimedOut(
+                f"the parameters could not be checked within {CHECK_TIMEOUT:g} s, so there was no run: the validators "
+                "of the plugin's model must look at their values and at nothing else; correct them, and restart it"
+            ) from None
+
     async def next_report(self, within: float) -> Report:
         """Wait until there is something new to tell, or so many seconds; renews the lease."""
         lease, ends = self._lease(), time.monotonic() + lease_bound(self._settings)
@@ -115,16 +125,6 @@ class RayPluginHandle:
             raise TimedOut(
                 f"the task did not stop within {limit:g} s: execute() or cleanup() has not returned. It stops when it "
                 "does; restart or remove the plugin to end its process"
-            ) from None
-
-    async def check_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """Check the parameters of a run by the model of the plugin's class."""
-        try:
-            await asyncio.wait_for(plugin_call(self._actor.check_parameters.remote(parameters)), CHECK_TIMEOUT)
-        except TimeoutError:
-            raise TimedOut(
-                f"the parameters could not be checked within {CHECK_TIMEOUT:g} s, so there was no run: the validators "
-                "of the plugin's model must look at their values and at nothing else; correct them, and restart it"
             ) from None
 
     async def run_job(self, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Report]:

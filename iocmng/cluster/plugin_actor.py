@@ -161,6 +161,11 @@ class PluginProcess:
         self._served = Served(self._spec, self._bundle, self._facts, endpoint, report, running, self._words)
         return endpoint, report, now()
 
+    async def check_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Check the parameters of a run; see PluginHandle."""
+        assert self._host is not None
+        await asyncio.wrap_future(self._host.check_parameters(parameters))
+
     async def next_report(self, within: float, lease: float | None, since: float) -> tuple[Report, float]:
         """Wait until there is something new to tell, or so many seconds.
 
@@ -195,11 +200,6 @@ class PluginProcess:
             self._served = replace(self._served, running=running)
         await asyncio.wrap_future(self._host.set_running(running))
         return self._host.report()
-
-    async def check_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """Check the parameters of a run; see PluginHandle."""
-        assert self._host is not None
-        await asyncio.wrap_future(self._host.check_parameters(parameters))
 
     async def run_job(self, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Report]:
         """Run the job once; return its result and what there is to tell then."""

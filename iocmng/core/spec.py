@@ -84,10 +84,10 @@ class PluginFacts:
     commit: str | None
     branch: str | None
     warnings: tuple[str, ...] = ()
-    resources: Mapping[str, float] = field(default_factory=dict[str, float])
-    node_labels: Mapping[str, str] = field(default_factory=dict[str, str])
     parameters_schema: Mapping[str, Any] | None = None
     declared: ParametersSchema | None = None
+    resources: Mapping[str, float] = field(default_factory=dict[str, float])
+    node_labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,9 @@ class FakeHandle:
         self.endpoint = Endpoint("h", 1, 2, 3, "n", self.records)
         return self.endpoint, self.report("running" if running else "loaded", running)
 
+    async def check_parameters(self, parameters):
+        await self._step("check_parameters")
+
     async def unseen_for(self):
         return self.unseen
 
@@ -141,9 +144,6 @@ class FakeHandle:
         await self._step("set_running")
         self.running = running
         return self.report("running" if running else "stopped", running)
-
-    async def check_parameters(self, parameters):
-        await self._step("check_parameters")
 
     async def run_job(self, parameters):
         await self._step("run_job")
