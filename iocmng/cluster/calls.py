@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
 
 from iocmng.cluster.control_loop import ControlLoop
 from iocmng.cluster.keeper import Keeper
@@ -13,12 +11,10 @@ from iocmng.cluster.registry import Registry
 from iocmng.cluster.watcher import Watcher
 from iocmng.core.backoff import RestartPolicy
 from iocmng.core.builtin_pvs import Kind
-from iocmng.core.json_values import deep_merge
 from iocmng.core.lifecycle import LOADING, Phase
-from iocmng.core.parameters import run_refused
 from iocmng.core.ports import PluginLauncher, StateStore
 from iocmng.core.spec import PluginSpec
-from iocmng.errors import IocmngError, PluginRejected, ServerUnavailable, UnknownPlugin, WrongKind, WrongState
+from iocmng.errors import IocmngError, ServerUnavailable, UnknownPlugin, WrongKind, WrongState
 
 
 class Calls:
@@ -78,25 +74,6 @@ class Calls:
         if kind is not None and known is not None and known is not kind:
             raise WrongKind(f"{name} is a {known.value}, not a {kind.value}; use /{known.value}s/{name}")
         return spec
-
-    async def _check_run_parameters(self, name: str, parameters: Mapping[str, Any]) -> None:
-        """Check the parameters of a run before there is one: here by config.yaml, in its process by the class's model.
-
-        Raises:
-            InvalidRequest: If one does not fit.
-            TimedOut: If the model does not come to an end.
-            WrongState: If the job is not up.
-        """
-        handle, status = self._operations.handle(name), self._registry.observed.get(name)
-        if status is None or status.facts is None or status.facts.parameters_schema is None:
-            return
-        if status.facts.declared is None:
-            await handle.check_parameters(parameters)
-            return
-        try:
-            status.facts.declared.check(deep_merge(status.facts.parameters, parameters))
-        except PluginRejected as error:
-            raise run_refused(error) from None
 
     async def _find_idle(self, name: str, kind: Kind | None) -> PluginSpec:
         """Return what is desired of a plugin to which nothing is being done; give up a start that nobody asked for."""

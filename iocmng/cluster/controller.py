@@ -13,6 +13,7 @@ from typing import Any
 from iocmng.cluster.boot import Boot, PluginsFile
 from iocmng.cluster.plan import apply_plan
 from iocmng.cluster.replacements import Replacements
+from iocmng.cluster.run_parameters import check_run_parameters
 from iocmng.core.backoff import RestartPolicy
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.lifecycle import Phase
@@ -175,7 +176,7 @@ class Controller(Replacements):
         status = self._registry.observed.get(name)
         if status and status.facts and status.facts.kind is Kind.TASK:
             raise WrongKind(f"{name} is a task: only jobs are run this way; a triggered task runs by its RUN PV")
-        await self._check_run_parameters(name, parameters)
+        await check_run_parameters(status and status.facts, self._operations.handle(name), parameters)
         result, report = await self._operations.handle(name).run_job(parameters)
         self._registry.report(name, report, urgent=True)
         return result, self._registry.announced
