@@ -8,14 +8,35 @@ from collections.abc import Callable
 
 from iocmng.core.ports import PvServer
 from iocmng.core.pv_fields import PvValue
+from iocmng.core.runs import RUN_LOG_LINES, RunReport
 from iocmng.core.spec import Report
 
 LOG_LINES = 1000
 """Log lines kept until the next report takes them."""
 
+LINE_CHARACTERS = 10_000
+"""Characters of a log line that are kept with a run."""
+
 
 def _nobody(urgent: bool) -> None:
     """Tell nobody."""
+
+
+class _RunPage:
+    """What is known of the run that goes on."""
+
+    def __init__(self, run: int) -> None:
+        self.run = run
+        self.progress = 0.0
+        self.message = ""
+        self.log: deque[str] = deque(maxlen=RUN_LOG_LINES)
+        self.untold: deque[str] = deque(maxlen=RUN_LOG_LINES)
+
+    def report(self) -> RunReport:
+        """Return what there is to tell; log lines are handed out once."""
+        lines = tuple(self.untold)
+        self.untold.clear()
+        return RunReport(self.run, self.progress, self.message, lines)
 
 
 class StatusBoard:
@@ -40,6 +61,7 @@ class StatusBoard:
         self._hang_message = ""
         self._cycle_count = self._overruns = 0
         self._log: deque[str] = deque(maxlen=LOG_LINES)
+        self._run: _RunPage | None = None
 
     @property
     def state(self) -> str:
@@ -70,6 +92,8 @@ class StatusBoard:
                 self._running = running if running is not None else self._running
                 self._state = state if state is not None else self._state
                 self._message = message if message is not None else self._message
+                if self._run is not None and message is not None:
+                    self._run.message = message
                 self._version += 1
         self._notify(True)
 
@@ -98,14 +122,47 @@ class StatusBoard:
         self._put("CYCLE_COUNT", cycles & 0x7FFFFFFF)  # the record is a 32-bit longin
         self._notify(False)
 
-    def progress(self, percent: int) -> None:
+    def begin_run(self, run: int) -> None:
+        """Note that a run begins: progress, messages and log lines belong to it from now on."""
+        with self._lock:
+            self._run = _RunPage(run)
+
+    def end_run(self) -> tuple[str, ...]:
+        """Note that the run has ended; return its log lines, the newest."""
+        with self._lock:
+            page, self._run = self._run, None
+            return tuple(page.log) if page is not None else ()
+
+    def tell(self, message: str, state: str) -> None:
+        """Show a message that is none of the run's own and, unless it is empty and while none goes on, a state."""
+        with self._lock:
+            page, self._run = self._run, None
+        try:
+            if state and page is None:
+                self.show(status="error", state=state, message=message)
+            else:
+                self.show(message=message)
+        finally:
+            with self._lock:
+                self._run = page
+
+    def progress(self, percent: float) -> None:
         """Set PROGRESS."""
-        self._put("PROGRESS", percent)
+        self._put("PROGRESS", round(percent))
+        with self._lock:
+            if self._run is not None:
+                self._run.progress = percent
+            self._version += 1
+        self._notify(False)
 
     def log(self, line: str) -> None:
-        """Keep a log line for the next report."""
+        """Keep a log line for the next report, and for the run that goes on."""
         with self._lock:
             self._log.append(line)
+            if self._run is not None:
+                short = line if len(line) <= LINE_CHARACTERS else f"{line[:LINE_CHARACTERS]}..."
+                self._run.log.append(short)
+                self._run.untold.append(short)
             self._version += 1
         self._notify(False)
 
@@ -124,6 +181,7 @@ class StatusBoard:
                 overruns=self._overruns,
                 log=lines,
                 hung=self._before_hang is not None,
+                run=self._run.report() if self._run is not None else None,
             )
 
     def _put(self, name: str, value: PvValue) -> None:

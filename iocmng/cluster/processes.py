@@ -11,6 +11,7 @@ from typing import Any
 from iocmng.cluster.bundle_book import BundleBook
 from iocmng.cluster.keeper import Keeper
 from iocmng.cluster.registry import Registry
+from iocmng.cluster.runs import Runs
 from iocmng.cluster.watcher import Watcher
 from iocmng.core.lifecycle import Phase
 from iocmng.core.ports import Bundle, FoundProcess, Placement, PluginHandle, PluginLauncher
@@ -32,6 +33,7 @@ class Processes:
         launcher: PluginLauncher,
         keeper: Keeper,
         watcher: Watcher,
+        runs: Runs,
         bundles: BundleBook,
         site_prefix: str,
     ) -> None:
@@ -39,6 +41,7 @@ class Processes:
         self._launcher = launcher
         self._keeper = keeper
         self._watcher = watcher
+        self._runs = runs
         self._bundles = bundles
         self._site_prefix = site_prefix
         self.running: dict[str, tuple[PluginSpec, Bundle]] = {}
@@ -62,7 +65,7 @@ class Processes:
             running=found.running,
             facts=found.facts,
             endpoint=found.endpoint,
-            report=replace(found.report, log=()),
+            report=found.report.kept(),
             reason="the Controller has begun anew; the plugin ran on",
         )
         self._registry.report(name, found.report)
@@ -126,7 +129,7 @@ class Processes:
             failures=(),
             message="",
             endpoint=endpoint,
-            report=replace(report, log=()),
+            report=report.kept(),
             silent=False,
             next_try=None,
         )
@@ -134,15 +137,17 @@ class Processes:
         self.claim(name, ())  # those that it serves, and no more
         self._watcher.follow(name, handle, bundle.manifest.watchdog)
 
-    async def end(self, name: str) -> None:
-        """End a plugin's process in good order, if it has one."""
+    async def end(self, name: str, why: str) -> None:
+        """End a plugin's process in good order, if it has one; its runs are cancelled, and say why."""
         if handle := self._watcher.release(name):
+            self._runs.leave(name, why)
             try:
                 last = await handle.stop()
             finally:
                 self._watcher.unseen.note(name, await handle.unseen_for())
             if last is not None:
                 self._registry.report(name, last)
+            await self._runs.left(name)
 
     async def until_unseen_is_over(self, name: str) -> None:
         """Wait as long as a process that cannot be reached may serve the plugin's PVs."""
