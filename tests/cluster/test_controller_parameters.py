@@ -21,17 +21,23 @@ async def add_job(controller, launcher, declared=SCHEMA):
     await controller.add(request(), None, wait=True)
 
 
+async def run(controller, parameters):
+    """Run the job; return whether it was a success."""
+    result, _ = await controller.run_job("p", parameters)
+    return result["success"]
+
+
 async def test_a_run_that_does_not_fit_config_yaml_is_refused_here():
     """The Controller knows config.yaml's declaration; the process is not asked and nothing runs."""
     async with running() as (controller, launcher):
         await add_job(controller, launcher)
         with pytest.raises(InvalidRequest, match=r"parameters\.frames: must be at least 1, not 0") as caught:
-            await controller.run_job("p", {"frames": 0, "gian": 2})
+            await run(controller, {"frames": 0, "gian": 2})
         assert [failure.step for failure in caught.value.failures] == ["request", "request"]
         with pytest.raises(InvalidRequest, match="frames is missing"):
-            await controller.run_job("p", {})
+            await run(controller, {})
         assert not {"run_job", "check_parameters"} & {*launcher.calls}
-        assert (await controller.run_job("p", {"frames": 1}))[0] == {"success": True}
+        assert await run(controller, {"frames": 1})
 
 
 async def test_a_run_is_checked_with_the_parameters_of_the_job():
@@ -39,19 +45,19 @@ async def test_a_run_is_checked_with_the_parameters_of_the_job():
     async with running() as (controller, launcher):
         launcher.parameters = {"frames": 3}
         await add_job(controller, launcher)
-        assert (await controller.run_job("p", {}))[0] == {"success": True}
+        assert await run(controller, {})
 
 
 async def test_a_model_is_asked_in_its_process():
     """A model is the author's code: the process checks, before the run; what it refuses does not run."""
     async with running() as (controller, launcher):
         await add_job(controller, launcher, declared=None)
-        await controller.run_job("p", {"a": 1})
+        await run(controller, {"a": 1})
         assert launcher.calls[-2:] == ["check_parameters", "run_job"]
         for error in (InvalidRequest("parameters.a: no"), TimedOut("too slow")):
             launcher.fail["check_parameters"] = [error]
             with pytest.raises(type(error)):
-                await controller.run_job("p", {"a": 1})
+                await run(controller, {"a": 1})
             assert launcher.calls[-1] == "check_parameters"
 
 
@@ -60,7 +66,7 @@ async def test_without_a_declaration_nobody_is_asked():
     async with running() as (controller, launcher):
         launcher.kind = Kind.JOB
         await controller.add(request(), None, wait=True)
-        await controller.run_job("p", {"anything": [None]})
+        await run(controller, {"anything": [None]})
         assert launcher.calls[-1] == "run_job"
         assert "check_parameters" not in launcher.calls
 
@@ -77,7 +83,7 @@ async def test_a_job_that_is_not_up_says_so_first():
 
         await until(is_down)
         with pytest.raises(WrongState):
-            await controller.run_job("p", {"frames": 0})
+            await run(controller, {"frames": 0})
 
 
 async def test_the_plugin_object_has_the_schema():

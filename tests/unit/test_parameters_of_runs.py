@@ -65,19 +65,28 @@ def host_of(cls, config="", **overrides):
     return host
 
 
+def begin(host, **parameters):
+    return host.run_job(parameters)
+
+
 def run(host, **parameters):
-    return host.run_job(parameters).result(LIMIT)
+    """Return the data of a run."""
+    return ended(begin(host, **parameters))["data"]
+
+
+def ended(going):
+    return going.result(LIMIT)
 
 
 @pytest.mark.parametrize(("cls", "config"), [(Scan, DECLARED), (TypedScan, "")])
 def test_a_run_has_converted_parameters_and_defaults(cls, config):
     """self.parameters of a run: the call's over the add's over config.yaml's over the defaults."""
     host = host_of(cls, config, exposure=3)
-    data = run(host, frames=2)["data"]
+    data = run(host, frames=2)
     assert (data["exposure"], data["frames"]) == (3.0, 2)
     assert isinstance(data["exposure"], float)
-    assert run(host, frames=3, exposure=5)["data"]["exposure"] == 5.0
-    assert run(host, frames=4)["data"]["exposure"] == 3.0
+    assert run(host, frames=3, exposure=5)["exposure"] == 5.0
+    assert run(host, frames=4)["exposure"] == 3.0
 
 
 @pytest.mark.parametrize(("cls", "config"), [(Scan, DECLARED), (TypedScan, "")])
@@ -96,7 +105,7 @@ def test_typed_parameters_are_those_of_the_run():
     host = host_of(TypedScan, frames=1)
     job = host._plugin
     assert job.typed_parameters.frames == 1
-    assert run(host, frames=7)["data"]["frames"] == 7
+    assert run(host, frames=7)["frames"] == 7
     assert (job.typed_parameters.frames, job.parameters["frames"]) == (1, 1)
 
 
@@ -104,7 +113,7 @@ def test_a_model_is_asked_while_a_run_goes_on():
     """The check of the next run does not wait for the author's thread, and runs in one of its own."""
     host = host_of(TypedScan, frames=1)
     host._plugin.gate = threading.Event()
-    going = host.run_job({})
+    going = begin(host)
     TypedScan.threads.clear()
     assert host.check_parameters({"exposure": 2}).result(LIMIT) is None
     with pytest.raises(InvalidRequest, match=r"parameters\.exposure: must be a valid number, not 'long'"):
@@ -112,7 +121,7 @@ def test_a_model_is_asked_while_a_run_goes_on():
     assert TypedScan.threads[-1] == "iocmng-parameters"
     assert not going.done()
     host._plugin.gate.set()
-    assert going.result(LIMIT)["success"]
+    assert ended(going)["success"]
 
 
 class Watch(TaskBase):
@@ -143,4 +152,4 @@ def test_nothing_declared_nothing_checked():
     host = host_of(Scan, "parameters: {frames: two}")
     assert host._plugin.typed_parameters is None
     assert host.check_parameters({"anything": None}).result(LIMIT) is None
-    assert run(host, anything=None)["data"].items() >= {"frames": "two", "anything": None}.items()
+    assert run(host, anything=None).items() >= {"frames": "two", "anything": None}.items()
