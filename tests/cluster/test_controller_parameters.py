@@ -8,6 +8,7 @@ from controller_support import request, running, until, view
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.manifest_text import parse_manifest
 from iocmng.core.request import PluginChange
+from iocmng.core.runs import RunRequest, RunState
 from iocmng.errors import CheckFailure, InvalidRequest, PluginRejected, TimedOut, WrongState
 
 SCHEMA = parse_manifest(
@@ -23,8 +24,8 @@ async def add_job(controller, launcher, declared=SCHEMA):
 
 async def run(controller, parameters):
     """Run the job; return whether it was a success."""
-    result, _ = await controller.run_job("p", parameters)
-    return result["success"]
+    one, _ = await controller.run_job("p", RunRequest(parameters=parameters), True)
+    return one.state is RunState.SUCCESS
 
 
 async def test_a_run_that_does_not_fit_config_yaml_is_refused_here():

@@ -11,6 +11,7 @@ from iocmng import JobBase, TaskBase
 from iocmng.base.host import PluginHost
 from iocmng.base.identity import identify
 from iocmng.core.manifest_text import parse_manifest
+from iocmng.core.runs import RunOrder
 from iocmng.errors import InvalidRequest
 
 DECLARED = """\
@@ -66,7 +67,7 @@ def host_of(cls, config="", **overrides):
 
 
 def begin(host, **parameters):
-    return host.run_job(parameters)
+    return host.run_job(RunOrder(1, parameters))
 
 
 def run(host, **parameters):
@@ -75,7 +76,7 @@ def run(host, **parameters):
 
 
 def ended(going):
-    return going.result(LIMIT)
+    return going.result(LIMIT).result
 
 
 @pytest.mark.parametrize(("cls", "config"), [(Scan, DECLARED), (TypedScan, "")])
