@@ -40,6 +40,15 @@ COMMAND = ".venv/bin/python docs/generate.py"
 # The defaults that the machine decides.
 _DEFAULTS = {"plugins_dir": "`/data/plugins` where it can be written, else `~/.local/share/iocmng/plugins`"}
 
+_PARAMETER_MODELS = (
+    "FloatParameter",
+    "IntParameter",
+    "BoolParameter",
+    "StringParameter",
+    "ListParameter",
+    "ObjectParameter",
+)
+
 _PV_MODELS = ("FloatPv", "IntPv", "BoolPv", "StringPv", "EnumPv")
 
 _CALL_GROUPS = (
@@ -90,7 +99,7 @@ def values(schema: Schema, definitions: Schema) -> str:
         case "string":
             return f"text, up to {schema['maxLength']} characters" if "maxLength" in schema else "text"
         case "array":
-            return f"list of: {values(schema.get('items', {}), definitions)}"
+            return f"list of: {values(schema['items'], definitions)}" if schema.get("items") else "list"
         case _:
             return "mapping"
 
@@ -192,6 +201,17 @@ def pv_types_part() -> str:
     ]
     alarm_keys = keys(definitions[alarms[0]], definitions)
     return "\n\n".join([*parts, f"### `alarms`\n\n{one_line(definitions[alarms[0]]['description'])}\n\n{alarm_keys}"])
+
+
+def parameter_types_part() -> str:
+    """Return the tables of the types of declared parameters."""
+    definitions = json_schema()["$defs"]
+    parts: list[str] = []
+    for model in (definitions[name] for name in _PARAMETER_MODELS):
+        kind = model["properties"]["type"]
+        words = " or ".join(f"`type: {word}`" for word in kind.get("enum") or [kind["const"]])
+        parts.append(f"### {words}\n\n{one_line(model['description'])}\n\n{keys(model, definitions, ('type',))}")
+    return "\n\n".join(parts)
 
 
 def builtin_part() -> str:
@@ -408,6 +428,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "settings": settings_part,
     "config": config_part,
     "pv-types": pv_types_part,
+    "parameter-types": parameter_types_part,
     "built-in": builtin_part,
     "errors": errors_part,
     "author": author_part,

@@ -141,9 +141,11 @@ class PluginObject(Answer):
     pv_prefix: str | None
     plugin_prefix: str | None
     parameters: dict[str, Any]
-    """config.yaml's, with those of the add laid over them."""
+    """config.yaml's, with those of the add laid over them, and the defaults of declared ones."""
     start_parameters: dict[str, Any]
     """Those of the add."""
+    parameters_schema: dict[str, Any] | None
+    """JSON Schema of the plugin's own parameters, with units as `x-unit`; null where it declares none."""
     arguments: Any
     """The same as pv_definitions, under its newer name."""
     pv_definitions: PvDefinitions

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from iocmng.base.author_errors import AUTHOR_ERRORS
 from iocmng.base.author_thread import AuthorThread
@@ -18,6 +19,7 @@ from iocmng.base.identity import Identity
 from iocmng.base.job import JobBase
 from iocmng.base.job_runner import JobRunner
 from iocmng.base.local_mapper import LocalMapper
+from iocmng.base.parameters import CheckedParameters
 from iocmng.base.plugin import PluginBase, Runtime
 from iocmng.base.saved_values import SavedValues
 from iocmng.base.shown_run import CopiedPvs, HiddenPvs, ShownRun
@@ -71,6 +73,8 @@ class PluginHost:
         self._runner: TaskRunner | JobRunner | None = None
         self._watch: CallWatch | None = None
         self._values: SavedValues | None = None
+        self._parameters: CheckedParameters | None = None
+        self._checks: AuthorThread | None = None
         self.thread = AuthorThread(clock)
 
     def build(
@@ -118,6 +122,20 @@ class PluginHost:
             # Apart from the heartbeat, which a slow disk must not hold up.
             threading.Thread(target=self._keep, args=(self._values,), name="iocmng-autosave", daemon=True).start()
         return ports
+
+    def check_parameters(self, parameters: Mapping[str, Any]) -> Future[None]:
+        """Check the parameters of a run that has not begun, without waiting for the one that goes on.
+
+        In a thread of its own, because the author's may be busy for hours; so the validators of a model must not touch
+        anything but their values. The future raises InvalidRequest if a parameter does not fit.
+        """
+        if self._checks is None:
+            self._checks = AuthorThread(self._clock, "iocmng-parameters")
+        return self._checks.submit(self._check, parameters)
+
+    def _check(self, parameters: Mapping[str, Any]) -> None:
+        if self._parameters is not None:
+            self._parameters.of_run(parameters)
 
     def set_running(self, running: bool) -> Future[None]:
         """Start or stop the cycles; a job has none, so nothing happens to it.
@@ -224,7 +242,9 @@ class PluginHost:
             board=board,
             logger=_logger(cls, identity.name, board, log_level),
             mapper=mapper,
+            typed_parameters=identity.checked.typed,
         )
+        self._parameters = identity.checked
         if values is not None:
             self._values = SavedValues(values, identity.name, identity.pvs, self._pvs, runtime.logger)
         plugin = self._plugin = construct(cls, runtime)
@@ -233,7 +253,7 @@ class PluginHost:
         if isinstance(plugin, TaskBase):
             self._runner = TaskRunner(plugin, board, self._clock, watch=watch)
         elif isinstance(plugin, JobBase):
-            self._runner = JobRunner(plugin, board, watch, result_max_bytes)
+            self._runner = JobRunner(plugin, board, watch, result_max_bytes, identity.checked)
         assert self._runner is not None
         self._pvs.put("VERSION", identity.version)
         self._runner.prepare()

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from iocmng.base.parameters import CheckedParameters, ParameterRules
+from iocmng.base.plugin import PluginBase
 from iocmng.core.builtin_pvs import Kind, Mode
 from iocmng.core.manifest import NO_SCHEDULE, Manifest, check_record_names
 from iocmng.core.pvs import DeclaredPv
@@ -14,7 +16,13 @@ from iocmng.errors import CheckFailure, PluginRejected
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A plugin's name, prefix, parameters and PVs, checked against each other."""
+    """A plugin's name, prefix, parameters and PVs, checked against each other.
+
+    Attributes:
+        parameters: As the plugin gets them.
+        checked: The same, with what checks those of a run.
+        watchdog: Seconds that a call of the author's code may take; None means no limit.
+    """
 
     name: str
     pv_prefix: str
@@ -22,19 +30,24 @@ class Identity:
     parameters: Mapping[str, Any]
     pvs: tuple[DeclaredPv, ...]
     version: str
+    checked: CheckedParameters
     watchdog: float | None = None
-    """Seconds that a call of the author's code may take; None means no limit."""
 
 
 def identify(
-    name: str, pv_prefix: str, kind: Kind, manifest: Manifest, overrides: Mapping[str, Any], commit: str | None
+    name: str,
+    pv_prefix: str,
+    cls: type[PluginBase],
+    manifest: Manifest,
+    overrides: Mapping[str, Any],
+    commit: str | None,
 ) -> Identity:
-    """Return the identity of a plugin.
+    """Return the identity of a plugin. To be called in the author's thread: a model of the parameters is their code.
 
     Args:
         name: Name under which it was added.
         pv_prefix: What stands before each of its PVs, without the last colon.
-        kind: What its class is.
+        cls: Its class.
         manifest: Its config.yaml.
         overrides: Parameters laid over those of config.yaml.
         commit: Commit of its files, if they come from git.
@@ -43,11 +56,14 @@ def identify(
         PluginRejected: For the step `config`, if a parameter, a PV's name or a record name does not fit, or a task
             has a schedule.
     """
-    if kind is Kind.TASK and manifest.schedule is not None:
+    if cls.kind is Kind.TASK and manifest.schedule is not None:
         raise PluginRejected.because(CheckFailure("config", f"schedule: {NO_SCHEDULE}"))
-    parameters = manifest.merged_parameters(overrides)
+    given = manifest.merged_parameters(overrides)
+    # A job's required parameters may come with the run.
+    checked = ParameterRules(manifest.parameters_schema, cls).check(given, complete=cls.kind is Kind.TASK)
+    parameters = checked.values
     mode = Mode(parameters["mode"])
-    pvs = manifest.declared_pvs(kind, mode)
+    pvs = manifest.declared_pvs(cls.kind, mode)
     check_record_names(pv_prefix, pvs)
     version = parameters.get("version")
     return Identity(
@@ -56,6 +72,7 @@ def identify(
         mode=mode,
         parameters=parameters,
         pvs=pvs,
+        checked=checked,
         version=str(version if version is not None else short(commit)),
         watchdog=manifest.watchdog.seconds if manifest.watchdog else None,
     )

@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 import time
 import traceback
+from collections.abc import Mapping
+from typing import Any
 
 from iocmng.base.author_errors import AUTHOR_ERRORS, describe
 from iocmng.base.board import StatusBoard
 from iocmng.base.call_watch import CallWatch
 from iocmng.base.job import CancelFlag, JobBase, JobResult, new_flag
+from iocmng.base.parameters import CheckedParameters, ParameterRules
 from iocmng.core.builtin_pvs import JobState
-from iocmng.core.json_values import deep_merge
 from iocmng.core.results import RESULT_MAX_BYTES, ResultProblem, plain_result, shortened_message
 from iocmng.core.runs import RunOrder, RunOutcome
-from iocmng.errors import Cancelled
+from iocmng.errors import Cancelled, InvalidRequest
 
 _STATUS_WORDS = {JobState.RUNNING: "running", JobState.FAILED: "error"}
 
@@ -30,6 +32,7 @@ class JobRunner:
         board: Shows the newest run.
         watch: Notices an execute() that does not return.
         result_max_bytes: Largest result, in bytes of JSON.
+        parameters: The job's own, with what checks those of a run.
     """
 
     wake_at: float | None = None
@@ -40,12 +43,13 @@ class JobRunner:
         board: StatusBoard,
         watch: CallWatch | None = None,
         result_max_bytes: int = RESULT_MAX_BYTES,
+        parameters: CheckedParameters | None = None,
     ) -> None:
         self._job = job
         self._board = board
         self._watch = watch or CallWatch(board, time)
         self._result_max_bytes = result_max_bytes
-        self._parameters = dict(job.parameters)
+        self._parameters = parameters or ParameterRules().check(job.parameters)
         self._lock = threading.Lock()
         self._expected: dict[int, bool] = {}  # runs that wait or go on, and whether they are to end
         self._current: int | None = None
@@ -90,11 +94,10 @@ class JobRunner:
         if not self._begin(order.run):
             return RunOutcome(JobResult(False, message="cancelled before it began").to_dict(), was_cancelled=True)
         self._board.begin_run(order.run)
-        job.parameters = deep_merge(self._parameters, order.parameters)
         self._board.progress(0)
         self._show(JobState.RUNNING, "")
-        result = self._finished(self._execute())
-        job.parameters = dict(self._parameters)
+        result = self._finished(self._execute(order.parameters))
+        self._give(self._parameters)
         job.last_result = result
         was_cancelled = self._end(order.run, result)
         if result.success:
@@ -118,8 +121,16 @@ class JobRunner:
             self._current = None
             return self._expected.pop(run, False) and (self._flag.was_seen or not result.success)
 
-    def _execute(self) -> JobResult:
+    def _give(self, parameters: CheckedParameters) -> None:
+        self._job.parameters, self._job.typed_parameters = dict(parameters.values), parameters.typed
+
+    def _execute(self, parameters: Mapping[str, Any]) -> JobResult:
         job = self._job
+        try:
+            # Those of a call have been checked before; a run that RUN asks for, or after a reload, has not.
+            self._give(self._parameters.of_run(parameters))
+        except InvalidRequest as error:
+            return JobResult(success=False, message=error.message)
         try:
             try:
                 job.initialize()

@@ -36,6 +36,7 @@ class Runtime:
     board: StatusBoard
     logger: logging.Logger
     mapper: Mapper = field(default_factory=LocalMapper)
+    typed_parameters: Any = None
 
 
 class LocalPv:
@@ -78,7 +79,8 @@ class PluginBase(abc.ABC):
 
     Attributes:
         name: The name under which the plugin was added.
-        parameters: Parameters of config.yaml with those of the add laid over them.
+        parameters: Parameters of config.yaml with those of the add laid over them, and the defaults of declared ones.
+        typed_parameters: The instance of the class's pydantic model of its parameters; None where it has none.
         logger: A logger whose lines GET /plugins/{name}/logs shows.
         pvs: The plugin's PVs by name, without prefix.
         pv_prefix: What stands before each PV's name, without the last colon.
@@ -88,6 +90,7 @@ class PluginBase(abc.ABC):
 
     name: str
     parameters: dict[str, Any]
+    typed_parameters: Any
     logger: logging.Logger
     pvs: Mapping[str, LocalPv]
     pv_prefix: str
@@ -100,6 +103,7 @@ class PluginBase(abc.ABC):
         self._runtime = runtime
         self.name = runtime.name
         self.parameters = dict(runtime.parameters)
+        self.typed_parameters = runtime.typed_parameters
         self.logger = runtime.logger
         self.pv_prefix = runtime.pv_prefix
         self.pvs = LocalPvs(runtime.pvs, runtime.pv_names)

@@ -172,7 +172,7 @@ def _build(
     except PluginRejected:
         check_syntax(directory)  # the search for the class passes over a file that Python cannot read
         raise
-    identity = identify(name, pv_prefix, cls.kind, manifest, {}, commit=None)
+    identity = signals.result(host.thread.submit(identify, name, pv_prefix, cls, manifest, {}, commit=None))
     mapper = LocalMapper(str(directory))
     return signals.result(host.build(cls, identity, settings.log_level, values, settings.result_max_bytes, mapper))
 

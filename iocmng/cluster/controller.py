@@ -190,6 +190,7 @@ class Controller(Replacements):
         Raises:
             WrongKind: If it is a task.
             WrongState: If it is not up.
+            InvalidRequest: If a parameter does not fit; there is no run then.
             TooManyRuns: If as many runs wait as may.
             StateUnavailable: If it cannot be kept; it is not run then.
         """

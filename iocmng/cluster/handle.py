@@ -26,6 +26,9 @@ from iocmng.settings import Settings
 GONE_TIMEOUT = 5.0
 """Seconds in which Ray must have told us that a killed process is gone."""
 
+CHECK_TIMEOUT = 5.0
+"""Seconds that a plugin's model may take to check the parameters of a run."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -92,6 +95,16 @@ class RayPluginHandle:
         call = self._actor.start.remote(running, lease, self._stamp)
         endpoint, report, self._stamp = await self._limited(call, "initialize", limit)
         return endpoint, report
+
+    async def check_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Check the parameters of a run by the model of the plugin's class."""
+        try:
+            await asyncio.wait_for(plugin_call(self._actor.check_parameters.remote(parameters)), CHECK_TIMEOUT)
+        except TimeoutError:
+            raise TimedOut(
+                f"the parameters could not be checked within {CHECK_TIMEOUT:g} s, so there was no run: the validators "
+                "of the plugin's model must look at their values and at nothing else; correct them, and restart it"
+            ) from None
 
     async def next_report(self, within: float) -> Report:
         """Wait until there is something new to tell, or so many seconds; renews the lease."""

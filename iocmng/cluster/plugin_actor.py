@@ -117,20 +117,26 @@ class PluginProcess:
         if cls.kind is Kind.TASK and spec.schedule is not None:
             raise PluginRejected.because(CheckFailure("config", f"schedule: {NO_SCHEDULE}"))
         prefix = plugin_pv_prefix(site_prefix, spec.name, manifest.prefix)
-        identity = identify(spec.name, prefix, cls.kind, manifest, spec.parameters, bundle.commit)
-        self._identity = identity
+        identifying = self._host.thread.submit(
+            identify, spec.name, prefix, cls, manifest, spec.parameters, bundle.commit
+        )
+        identity = self._identity = await asyncio.wrap_future(identifying)
+        rules = identity.checked.rules
         self._facts = PluginFacts(
             kind=cls.kind,
             class_name=cls.__name__,
             mode=identity.mode.value if cls.kind is Kind.TASK else "",
             pv_prefix=prefix,
             plugin_prefix=plugin_segment(spec.name, manifest.prefix),
-            parameters=identity.parameters,
+            parameters=identity.checked.shown,
             pv_definitions={"inputs": _plain(manifest.inputs), "outputs": _plain(manifest.outputs)},
             commit=bundle.commit,
             branch=bundle.branch,
+            warnings=rules.warnings,
             resources=manifest.resources,
             node_labels=manifest.node,
+            parameters_schema=rules.json_schema,
+            declared=rules.declared,
             concurrency=manifest.concurrency,
             schedule=schedule_of(manifest.schedule),
         )
@@ -167,6 +173,11 @@ class PluginProcess:
         endpoint = Endpoint(ray.util.get_node_ip_address(), ca_port, pva_port, os.getpid(), node, self._records)
         self._served = Served(self._spec, self._bundle, self._facts, endpoint, report, running, self._words)
         return endpoint, report, now()
+
+    async def check_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Check the parameters of a run; see PluginHandle."""
+        assert self._host is not None
+        await asyncio.wrap_future(self._host.check_parameters(parameters))
 
     async def next_report(self, within: float, lease: float | None, since: float) -> tuple[Report, float]:
         """Wait until there is something new to tell, or so many seconds.

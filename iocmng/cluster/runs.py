@@ -16,6 +16,7 @@ from iocmng.cluster.registry import Registry
 from iocmng.cluster.run_book import OpenRun
 from iocmng.cluster.run_dispatch import RunDispatch
 from iocmng.cluster.run_lines import RunLine, overview
+from iocmng.cluster.run_parameters import check_run_parameters
 from iocmng.cluster.watcher import Watcher
 from iocmng.core.lifecycle import Phase
 from iocmng.core.runs import Run, RunCause, RunLimits, RunRequest, RunState, check_queue
@@ -76,14 +77,16 @@ class Runs(RunDispatch):
         Everything that asks for a run comes through here: REST, RUN, the schedule.
 
         Raises:
+            InvalidRequest: If a parameter does not fit.
             WrongState: If the job is not up.
             TooManyRuns: If as many runs wait as may.
             StateUnavailable: If it cannot be kept; it is not run then.
         """
-        status = self._check_up(name)
+        facts = self._check_up(name).facts
+        await check_run_parameters(facts, self._watcher.handles.get(name), request.parameters)
+        status = self._check_up(name)  # the check may have taken its time
         line = self._line(name)
         check_queue(name, len(line.queued), len(line.running), self._concurrency(name), self._limits)
-        request = self._checked(name, request)
         timeout = request.timeout if request.timeout is not None else self._limits.timeout
         one = self._book.new(name, request, status.generation, timeout)
         if not line.queued and self._may_start(name, line) and self._has_place(name, line, one):
@@ -193,10 +196,6 @@ class Runs(RunDispatch):
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._workers.abandon()
         await self._book.close()
-
-    def _checked(self, name: str, request: RunRequest) -> RunRequest:
-        """Return the request with parameters that fit the job; the one place where they are looked at."""
-        return request
 
     def _check_up(self, name: str) -> Any:
         """Return the status of a job that can be run, now or when it has been replaced."""

@@ -65,6 +65,7 @@ def plugin_view(
         "mode": (facts.mode or None) if facts else None,
         "parameters": dict(facts.parameters) if facts else dict(spec.parameters),
         "start_parameters": dict(spec.parameters),
+        "parameters_schema": dict(facts.parameters_schema) if facts and facts.parameters_schema is not None else None,
         "arguments": dict(facts.pv_definitions) if facts else {"inputs": {}, "outputs": {}},
         "pv_definitions": dict(facts.pv_definitions) if facts else {"inputs": {}, "outputs": {}},
         **_record_keys(status),

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 
 from iocmng.core.builtin_pvs import Kind, Mode, builtin_pvs, reserved_names
 from iocmng.core.json_values import deep_merge, json_problem
 from iocmng.core.names import MAX_RECORD_NAME_LENGTH, PV_SEGMENT_PATTERN, record_name
-from iocmng.core.pv_fields import Direction, StrictModel
+from iocmng.core.parameters import ParametersSchema
+from iocmng.core.pv_fields import Direction, StrictModel, misplaced
 from iocmng.core.pvs import DeclaredPv, Pv
 from iocmng.core.schedule_section import ScheduleField
 from iocmng.errors import CheckFailure, PluginRejected
@@ -26,11 +36,6 @@ def _text_or_number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, str | int | float | None):
         raise ValueError(f"must be text (in quotes) or a number, not {value!r:.80}")
     return value
-
-
-def _misplaced(problem: str, *place: str) -> PydanticCustomError:
-    """Return an error that says where, below the model that finds it, the mistake stands."""
-    return PydanticCustomError("value_error", "{problem}", {"problem": problem, "place": place})  # pyright: ignore[reportArgumentType]
 
 
 class Parameters(BaseModel):
@@ -53,7 +58,7 @@ class Parameters(BaseModel):
             case {"triggered": bool(triggered), **rest}:
                 return {"mode": "triggered" if triggered else "continuous", **rest, "triggered": triggered}
             case {"triggered": other}:
-                raise _misplaced(f"must be true or false, not {other!r:.80}", "triggered")
+                raise misplaced(f"must be true or false, not {other!r:.80}", "triggered")
             case _:
                 return data
 
@@ -129,6 +134,8 @@ class Manifest(StrictModel):
     """For jobs: how many runs may go on at once, the further ones in processes of their own."""
     parameters: Parameters = Parameters()
     """Passed to the plugin as self.parameters; parameters given when it is added win."""
+    parameters_schema: ParametersSchema | None = None
+    """The plugin's own parameters by name; unset: whatever is given is passed on."""
     pvs: PvSections = PvSections()
     """The plugin's PVs."""
     arguments: PvSections = PvSections()
@@ -144,17 +151,17 @@ class Manifest(StrictModel):
     def _empty(cls, value: Any) -> Any:
         return {} if value is None else value
 
-    @field_validator("parameters", mode="before")
+    @field_validator("parameters", "parameters_schema", mode="before")
     @classmethod
-    def _plain_json(cls, value: Any) -> Any:
-        if problem := json_problem(value):
-            raise _misplaced(problem, *_place_of_problem(value))
+    def _plain_json(cls, value: Any, info: ValidationInfo) -> Any:
+        if problem := json_problem(value, str(info.field_name)):
+            raise misplaced(problem, *_place_of_problem(value))
         return value
 
     @model_validator(mode="after")
     def _only_jobs_have_schedules(self) -> Manifest:
         if self.type is Kind.TASK and self.schedule is not None:
-            raise _misplaced(NO_SCHEDULE, "schedule")
+            raise misplaced(NO_SCHEDULE, "schedule")
         return self
 
     @model_validator(mode="after")
@@ -163,9 +170,9 @@ class Manifest(StrictModel):
             sections: PvSections = getattr(self, section)
             for name, pv in sections.outputs.items():
                 if wrong := sorted(pv.input_only & pv.model_fields_set):
-                    raise _misplaced(f"{', '.join(wrong)}: for inputs only", section, "outputs", name, wrong[0])
+                    raise misplaced(f"{', '.join(wrong)}: for inputs only", section, "outputs", name, wrong[0])
                 if name in self.inputs:
-                    raise _misplaced("declared as an input and as an output", section, "outputs", name)
+                    raise misplaced("declared as an input and as an output", section, "outputs", name)
         return self
 
     @property

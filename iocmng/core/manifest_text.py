@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import yaml
@@ -14,9 +13,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from iocmng.core.manifest import Manifest, Parameters, PvSections, place_of, plain
+from iocmng.core.parameter_types import PARAMETER_MODELS, PARAMETER_TYPES
 from iocmng.core.pv_fields import Alarms
 from iocmng.core.pvs import PV_TYPES, BoolPv, EnumPv, FloatPv, IntPv, StringPv
 from iocmng.core.schedule_section import ScheduleSection
+from iocmng.core.words import nearest
 from iocmng.core.yaml_text import load_yaml, rejected
 from iocmng.errors import CheckFailure, PluginRejected
 
@@ -31,7 +32,6 @@ _PV_MODELS: dict[str, type[BaseModel]] = {
     "enum": EnumPv,
 }
 
-_TYPE_LIST = ", ".join(PV_TYPES)
 
 _LATER_KEYS = frozenset(
     {"link", "link_mode", "poll_rate", "trigger", "buffer_size", "latch", "latch_dir", "rules", "transforms"}
@@ -51,14 +51,28 @@ def parse_manifest(text: str, file: str = "config.yaml") -> Manifest:
     if not isinstance(data, dict):
         raise rejected(f"the file must hold a mapping, not a {type(data).__name__}", file, 1)
     try:
-        return Manifest.model_validate(data)
+        manifest = Manifest.model_validate(data)
     except ValidationError as error:
         items = _without_consequences(error.errors(include_url=False))
-    named = items[:MAX_FAILURES]
-    failures = [CheckFailure("config", _sentence(item, root), file, _find(root, item)[1]) for item in named]
-    if len(items) > len(named):
-        failures.append(CheckFailure("config", f"and {len(items) - len(named)} mistakes more", file))
+        found = [(_sentence(item, root), _find(root, item)[1]) for item in items]
+    else:
+        if not (found := _undeclared(manifest, root)):
+            return manifest
+    failures = [CheckFailure("config", sentence, file, line) for sentence, line in found[:MAX_FAILURES]]
+    if len(found) > MAX_FAILURES:
+        failures.append(CheckFailure("config", f"and {len(found) - MAX_FAILURES} mistakes more", file))
     raise PluginRejected.because(*failures)
+
+
+def _undeclared(manifest: Manifest, root: yaml.Node | None) -> list[tuple[str, int | None]]:
+    """Return the mistakes in `parameters` by what `parameters_schema` declares, each with its line."""
+    if manifest.parameters_schema is None:
+        return []
+    given = manifest.parameters.model_dump(exclude_unset=True)
+    return [
+        (f"parameters.{name}{problem}", _line(root, ["parameters", name]))
+        for name, problem in manifest.parameters_schema.problems(given, complete=False)
+    ]
 
 
 def _without_consequences(items: list[ErrorDetails]) -> list[ErrorDetails]:
@@ -72,6 +86,17 @@ def _find(root: yaml.Node | None, item: ErrorDetails) -> tuple[list[str], int | 
     place = list(place_of(item))
     if place[:1] in (["pvs"], ["arguments"]) and len(place) > 3:
         del place[3]  # the PV's type, or "[key]": pydantic's own words
+    if place[:1] == ["parameters_schema"] and len(item["loc"]) > 2:
+        del place[2]  # the same of a parameter
+    return _walk(root, place)
+
+
+def _line(root: yaml.Node | None, place: Sequence[int | str]) -> int | None:
+    """Return the line of a place."""
+    return _walk(root, place)[1]
+
+
+def _walk(root: yaml.Node | None, place: Sequence[int | str]) -> tuple[list[str], int | None]:
     words: list[str] = []
     node, line = root, None
     for step in place:
@@ -109,17 +134,19 @@ def _sentence(item: ErrorDetails, root: yaml.Node | None) -> str:
         case "extra_forbidden" if word in _LATER_KEYS:
             return f"{where}: links, rules and transforms are not part of this version of iocmng"
         case "extra_forbidden":
-            return f"{where}: unknown key{_nearest(word, _keys_at(item['loc']))}"
+            return f"{where}: unknown key{nearest(word, _keys_at(item['loc']))}"
         case "union_tag_invalid":
             tag = str(context["tag"]).encode(errors="replace").decode()
-            return f"{where}.type: unknown PV type {tag!r:.80}{_nearest(tag, PV_TYPES)} (types are {_TYPE_LIST})"
+            what, types = _types_at(item["loc"])
+            hint = nearest(tag, types)
+            return f"{where}.type: unknown {what} type {tag!r:.80}{hint} (types are {', '.join(types)})"
         case "union_tag_not_found":
-            return f"{where}: `type` is missing (types are {_TYPE_LIST})"
+            return f"{where}: `type` is missing (types are {', '.join(_types_at(item['loc'])[1])})"
         case "missing":
             return f"{where} is missing"
         case "literal_error" | "enum":
             expected = [part.strip(" '") for part in str(context["expected"]).replace(" or ", ",").split(",")]
-            return f"{where}: {given!r:.80} is not one of {', '.join(expected)}{_nearest(str(given), expected)}"
+            return f"{where}: {given!r:.80} is not one of {', '.join(expected)}{nearest(str(given), expected)}"
         case "string_type" | "invalid_key" if isinstance(given, bool):
             return f"{where}: YAML reads this word as {str(given).lower()}; write it in quotes to make it text"
         case "string_type" | "invalid_key":
@@ -139,14 +166,16 @@ def _sentence(item: ErrorDetails, root: yaml.Node | None) -> str:
             return text if text.startswith("parameters") else f"{where}: {text}"
 
 
-def _nearest(word: str, valid: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(valid), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+def _types_at(place: Sequence[int | str]) -> tuple[str, Sequence[str]]:
+    """Return what has a type there, and the types."""
+    return ("parameter", PARAMETER_TYPES) if place[0] == "parameters_schema" else ("PV", PV_TYPES)
 
 
 def _keys_at(place: Sequence[int | str]) -> list[str]:
     """Return the keys that are valid beside the one at fault."""
     model: type[BaseModel] = Manifest
+    if len(place) > 2 and place[0] == "parameters_schema":
+        return list(PARAMETER_MODELS[str(place[2])].model_fields)
     for step in place[:-1]:
         if step in ("pvs", "arguments"):
             model = PvSections

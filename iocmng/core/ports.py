@@ -150,6 +150,15 @@ class PluginHandle(Protocol):
         """Serve the PVs and, if running, begin with initialize() and the cycles; return where, and the first report."""
         ...
 
+    async def check_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Check the parameters of a run by the model of the plugin's class; waits for no run that goes on.
+
+        Raises:
+            InvalidRequest: If one does not fit.
+            TimedOut: If the model does not come to an end.
+        """
+        ...
+
     async def next_report(self, within: float) -> Report:
         """Wait until there is something new to tell, or so many seconds; one call at a time.
 

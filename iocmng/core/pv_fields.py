@@ -7,6 +7,7 @@ from functools import partial
 from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 MAX_DESC_LENGTH = 40
 """Bytes of DESC (dbCommon.dbd gives the field 41, the terminating zero included)."""
@@ -56,6 +57,11 @@ class StrictModel(BaseModel):
         if not isinstance(data, dict):
             return data
         return {key: value for key, value in cast("dict[Any, Any]", data).items() if not str(key).startswith("x-")}
+
+
+def misplaced(problem: str, *place: str | int) -> PydanticCustomError:
+    """Return an error that says where, below the model that finds it, the mistake stands."""
+    return PydanticCustomError("value_error", "{problem}", {"problem": problem, "place": place})  # pyright: ignore[reportArgumentType]
 
 
 def check_field(text: str, limit: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.lifecycle import Phase
+from iocmng.core.parameters import ParametersSchema
 from iocmng.core.pv_fields import PvValue, Severity
 from iocmng.core.runs import RunReport
 from iocmng.core.schedule import Schedule
@@ -71,7 +72,12 @@ class RecordInfo:
 
 @dataclass(frozen=True, slots=True)
 class PluginFacts:
-    """What is known of a plugin after its checks, and does not change while it runs."""
+    """What is known of a plugin after its checks, and does not change while it runs.
+
+    Attributes:
+        parameters_schema: JSON Schema of its parameters; None where it declares none.
+        declared: The same as config.yaml declares them; None where that does not.
+    """
 
     kind: Kind
     class_name: str
@@ -83,6 +89,8 @@ class PluginFacts:
     commit: str | None
     branch: str | None
     warnings: tuple[str, ...] = ()
+    parameters_schema: Mapping[str, Any] | None = None
+    declared: ParametersSchema | None = None
     resources: Mapping[str, float] = field(default_factory=dict[str, float])
     node_labels: Mapping[str, str] = field(default_factory=dict[str, str])
     schedule: Schedule | None = None

@@ -33,6 +33,7 @@ def plugin_object(name: str, kind: str | None = "task", **changes: Any) -> dict[
         "plugin_prefix": name.upper(),
         "parameters": {"interval": 1.0},
         "start_parameters": {},
+        "parameters_schema": None,
         "arguments": definitions,
         "pv_definitions": definitions,
         "base_control_pvs": ["ENABLE", "STATUS"],

@@ -47,7 +47,7 @@ def main(directory: Path) -> None:
     check_syntax(directory)
     manifest = read_manifest(directory)
     cls = load_class(str(directory), None, manifest)
-    identity = identify(directory.name, f"X:{directory.name.upper()}", cls.kind, manifest, {}, commit=None)
+    identity = identify(directory.name, f"X:{directory.name.upper()}", cls, manifest, {}, commit=None)
     host = PluginHost(DictionaryPvs(), time)
     host.build(cls, identity, "info").result(10)
     if cls.kind is Kind.JOB:

@@ -132,7 +132,17 @@ class FakeHandle:
             raise WrongKind("the other kind")
         prefix = f"{site_prefix}:{self.launcher.segments.get(spec.name, spec.name.upper())}"
         self.facts = PluginFacts(
-            *(self.launcher.kind, "C", "continuous", prefix, spec.name, {}, {"inputs": {}, "outputs": {}}, None, None),
+            kind=self.launcher.kind,
+            class_name="C",
+            mode="continuous",
+            pv_prefix=prefix,
+            plugin_prefix=spec.name,
+            parameters=self.launcher.parameters,
+            pv_definitions={"inputs": {}, "outputs": {}},
+            commit=None,
+            branch=None,
+            parameters_schema=self.launcher.parameters_schema,
+            declared=self.launcher.declared,
             concurrency=self.launcher.manifest.concurrency,
         )
         return self.facts
@@ -149,6 +159,9 @@ class FakeHandle:
         self.running = running
         self.endpoint = Endpoint("h", 1, 2, 3, "n", self.records)
         return self.endpoint, self.report("running" if running else "loaded", running)
+
+    async def check_parameters(self, parameters):
+        await self._step("check_parameters")
 
     async def unseen_for(self):
         return self.unseen
@@ -251,6 +264,7 @@ class FakeLauncher:
         self.handles, self.serving = [], []
         self.kind = Kind.TASK
         self.manifest = Manifest()
+        self.parameters, self.parameters_schema, self.declared = {}, None, None
         self.kept = self.kept_values = None
         self.fetched = 0
         self.sources = []

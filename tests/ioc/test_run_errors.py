@@ -10,6 +10,9 @@ from support import MINIMAL_TASK, write_files
 
 IN_INIT = MINIMAL_TASK + "\n    def __init__(self):\n        self.device = {}['host']\n"
 IN_INITIALIZE = MINIMAL_TASK.replace("pass", "raise OSError('no route to the camera')", 1)
+WITH_MODEL = MINIMAL_TASK.replace("from iocmng", "from pydantic import BaseModel\nfrom iocmng").replace(
+    "    def initialize", "    class Parameters(BaseModel):\n        gain: float\n\n    def initialize"
+)
 ON_IMPORT = "raise RuntimeError('no licence')\n" + MINIMAL_TASK
 
 
@@ -50,6 +53,14 @@ CASES = {
     "no such config": Case(minimal(), 2, ["nowhere.yaml"], ["--prefix", "PREFIX", "--config", "nowhere.yaml"]),
     "pvout cannot be written": Case(minimal(), 2, ["/nowhere/pvs"], ["--prefix", "PREFIX", "--pvout", "/nowhere/pvs"]),
     "unknown key": Case(minimal("parametres: {}\n"), 1, ["config:", "did you mean 'parameters'", "line 1"]),
+    "parameter not declared": Case(
+        minimal("parameters_schema: {gain: {type: float, max: 5}}\nparameters:\n  gain: 6\n"),
+        1,
+        ["config:", "parameters.gain: must be at most 5, not 6", "line 3"],
+    ),
+    "parameter of a model": Case(
+        minimal("parameters: {gain: high}", WITH_MODEL), 1, ["config: parameters.gain: must be"]
+    ),
     "name of a built-in PV": Case(minimal(with_pv("STATUS", "{type: int}")), 1, ["config:", "STATUS", "built-in"]),
     "name too long": Case(minimal(with_pv("X" * 60, "{type: int}")), 1, ["config:", "60", "characters"]),
     "syntax error": Case(minimal(source="def (:\n"), 1, ["syntax:", "minimal.py", "line 1"]),

@@ -8,7 +8,6 @@ from iocmng import TaskBase
 from iocmng.base import host as host_module
 from iocmng.base.host import PluginHost
 from iocmng.base.identity import identify
-from iocmng.core.builtin_pvs import Kind
 from iocmng.core.manifest_text import parse_manifest
 
 CONFIG = "pvs: {inputs: {SETPOINT: {type: float, value: 1}}}"
@@ -66,7 +65,7 @@ def build(values, config=CONFIG, cls=Pump):
     """Return a host with the plugin built, and its records."""
     server = Server()
     host = PluginHost(server, FakeClock())
-    identity = identify("pump", "X:PUMP", Kind.TASK, parse_manifest(config), {}, commit=None)
+    identity = identify("pump", "X:PUMP", cls, parse_manifest(config), {}, commit=None)
     host.build(cls, identity, "info", values).result(LIMIT)
     return host, server
 
