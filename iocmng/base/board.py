@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from iocmng.core.devices import CreatedDevice
 from iocmng.core.ports import PvServer
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.spec import Report
@@ -39,6 +40,7 @@ class StatusBoard:
         self._before_hang: tuple[str, str, str] | None = None
         self._hang_message = ""
         self._cycle_count = self._overruns = 0
+        self._devices: tuple[CreatedDevice, ...] = ()
         self._log: deque[str] = deque(maxlen=LOG_LINES)
 
     @property
@@ -98,6 +100,15 @@ class StatusBoard:
         self._put("CYCLE_COUNT", cycles & 0x7FFFFFFF)  # the record is a 32-bit longin
         self._notify(False)
 
+    def show_devices(self, devices: tuple[CreatedDevice, ...]) -> None:
+        """Set which ophyd devices there are; nothing happens if they are the same."""
+        with self._lock:
+            if devices == self._devices:
+                return
+            self._devices = devices
+            self._version += 1
+        self._notify(True)
+
     def progress(self, percent: int) -> None:
         """Set PROGRESS."""
         self._put("PROGRESS", percent)
@@ -124,6 +135,7 @@ class StatusBoard:
                 overruns=self._overruns,
                 log=lines,
                 hung=self._before_hang is not None,
+                devices=self._devices,
             )
 
     def _put(self, name: str, value: PvValue) -> None:

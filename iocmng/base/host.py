@@ -13,6 +13,7 @@ from iocmng.base.author_thread import AuthorThread
 from iocmng.base.board import StatusBoard
 from iocmng.base.call_watch import CallWatch
 from iocmng.base.construct import author_failure, construct
+from iocmng.base.devices import PluginDevices
 from iocmng.base.identity import Identity
 from iocmng.base.job import JobBase
 from iocmng.base.job_runner import JobRunner
@@ -21,7 +22,7 @@ from iocmng.base.saved_values import SavedValues
 from iocmng.base.task import TaskBase
 from iocmng.base.task_runner import AUTHOR_ERRORS, TaskRunner
 from iocmng.core.builtin_pvs import JobState, TaskState
-from iocmng.core.ports import Clock, PvServer
+from iocmng.core.ports import Clock, DeviceProvider, PvServer
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.spec import RecordInfo, Report
 from iocmng.errors import PluginRejected, WrongKind
@@ -55,7 +56,12 @@ class PluginHost:
         self.thread = AuthorThread(clock)
 
     def build(
-        self, cls: type[PluginBase], identity: Identity, log_level: str, values: Path | None = None
+        self,
+        cls: type[PluginBase],
+        identity: Identity,
+        log_level: str,
+        values: Path | None = None,
+        devices: DeviceProvider | None = None,
     ) -> Future[tuple[RecordInfo, ...]]:
         """Make the records and the plugin's object, in the author's thread; nothing is served yet.
 
@@ -66,8 +72,9 @@ class PluginHost:
             identity: What the plugin is told about itself.
             log_level: Least severe log lines to show.
             values: Directory of the plugin's saved PV values; None where none are kept.
+            devices: Makes its ophyd devices; None where they are switched off.
         """
-        return self.thread.submit(self._build, cls, identity, log_level, values)
+        return self.thread.submit(self._build, cls, identity, log_level, values, devices)
 
     def serve(self) -> tuple[int, int]:
         """Restore the saved values, then answer EPICS clients; return the CA and the PVA port.
@@ -133,11 +140,17 @@ class PluginHost:
             self._values.save()
 
     def _build(
-        self, cls: type[PluginBase], identity: Identity, log_level: str, values: Path | None
+        self,
+        cls: type[PluginBase],
+        identity: Identity,
+        log_level: str,
+        values: Path | None,
+        devices: DeviceProvider | None,
     ) -> tuple[RecordInfo, ...]:
         built_in = frozenset(pv.name for pv in identity.pvs if pv.built_in)
         board = self._board = StatusBoard(self._pvs, built_in, self._notify)
         records = self._pvs.build(identity.pv_prefix, identity.pvs, self._client_wrote)
+        logger = _logger(cls, identity.name, board, log_level)
         runtime = Runtime(
             name=identity.name,
             pv_prefix=identity.pv_prefix,
@@ -146,7 +159,8 @@ class PluginHost:
             pv_names=frozenset(pv.name for pv in identity.pvs),
             pvs=self._pvs,
             board=board,
-            logger=_logger(cls, identity.name, board, log_level),
+            logger=logger,
+            devices=PluginDevices(devices, board, logger),
         )
         if values is not None:
             self._values = SavedValues(values, identity.name, identity.pvs, self._pvs, runtime.logger)

@@ -22,13 +22,15 @@ from iocmng.core import pv_client
 from iocmng.core.manifest import Manifest
 from iocmng.core.manifest_text import parse_manifest
 from iocmng.core.names import check_plugin_name, check_prefix, site_prefix
+from iocmng.core.ports import DeviceProvider
 from iocmng.core.spec import RecordInfo
 from iocmng.epics.clients import EpicsPvClient
 from iocmng.epics.ioc import SoftIoc
 from iocmng.errors import InvalidRequest, IocmngError, PluginRejected
 from iocmng.loading.checks import check_syntax, read_manifest
 from iocmng.loading.importer import load_class
-from iocmng.settings import load_settings
+from iocmng.ophyd import device_provider
+from iocmng.settings import Settings, load_settings
 
 
 class _Stopped(Exception):
@@ -126,12 +128,13 @@ def run_plugin(options: RunOptions) -> NoReturn:
         raise InvalidRequest(f"there is no directory {options.directory}")
     prefix = options.prefix
     pv_prefix = check_prefix(prefix) if prefix is not None else site_prefix(settings.prefix, settings.beamline())
+    devices = _devices(settings)
     pv_client.install(EpicsPvClient(settings.pva))
     host = PluginHost(SoftIoc(), time)
     # Not where the server keeps its own: one of its plugins may have the same name.
     values = settings.state.joinpath("run-values", *pv_prefix.split(":"))
     try:
-        records = _build(host, signals, options, pv_prefix, settings.log_level, values)
+        records = _build(host, signals, options, pv_prefix, settings.log_level, values, devices)
         ca_port, pva_port = signals.result(host.thread.submit(host.serve))
         if options.pvout is not None:
             _write_names(options.pvout, records)
@@ -159,8 +162,24 @@ def _read(config: Path) -> Manifest:
         raise InvalidRequest(f"cannot read {config}: {error}") from error
 
 
+def _devices(settings: Settings) -> DeviceProvider | None:
+    """Return what makes ophyd devices, if they are switched on; say what in the beamline file cannot be used."""
+    if settings.disable_ophyd:
+        return None
+    table = settings.device_table(settings.beamline())
+    for problem in table.problems:
+        _say(f"{settings.beamline_config}: {problem}")
+    return device_provider(table, settings.device_timeout)
+
+
 def _build(
-    host: PluginHost, signals: _Signals, options: RunOptions, pv_prefix: str, log_level: str, values: Path
+    host: PluginHost,
+    signals: _Signals,
+    options: RunOptions,
+    pv_prefix: str,
+    log_level: str,
+    values: Path,
+    devices: DeviceProvider | None,
 ) -> tuple[RecordInfo, ...]:
     directory, manifest = options.directory.resolve(), _manifest(options)
     name = check_plugin_name(options.name or directory.name)
@@ -172,7 +191,7 @@ def _build(
         check_syntax(directory)  # the search for the class passes over a file that Python cannot read
         raise
     identity = identify(name, pv_prefix, cls.kind, manifest, {}, commit=None)
-    return signals.result(host.build(cls, identity, log_level, values))
+    return signals.result(host.build(cls, identity, log_level, values, devices))
 
 
 def _write_names(file: Path, records: tuple[RecordInfo, ...]) -> None:

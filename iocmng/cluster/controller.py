@@ -15,6 +15,7 @@ from iocmng.cluster.plan import apply_plan
 from iocmng.cluster.replacements import Replacements
 from iocmng.core.backoff import RestartPolicy
 from iocmng.core.builtin_pvs import Kind
+from iocmng.core.devices import DeviceTable
 from iocmng.core.lifecycle import Phase
 from iocmng.core.names import check_plugin_name
 from iocmng.core.ports import PluginLauncher, StateStore
@@ -47,8 +48,11 @@ class Controller(Replacements):
         site_prefix: str,
         policy: RestartPolicy | None = None,
         generations_kept: int = GENERATIONS_KEPT,
+        devices: DeviceTable | None = None,
     ) -> None:
         super().__init__(launcher, store, site_prefix, policy or RestartPolicy(), generations_kept)
+        if devices is not None:
+            self._registry.devices = devices.outline()
         self._boot = Boot(self._registry, self._keeper, self._operations, self._watcher, self._loop, launcher)
         self._tasks: list[asyncio.Task[None]] = []
 

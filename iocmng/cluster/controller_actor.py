@@ -103,15 +103,19 @@ class ControllerActor:
     async def _start(self) -> Controller:
         settings = self._settings
         beamline = await asyncio.to_thread(settings.beamline)
+        devices = settings.device_table(beamline)
+        for problem in devices.problems:
+            _log.warning("%s: %s", settings.beamline_config, problem)
         store = await asyncio.to_thread(open_state, settings)
         if self._launcher is None:
-            self._launcher = RayLauncher(settings.without_secrets())
+            self._launcher = RayLauncher(settings.without_secrets(), devices)
         controller = Controller(
             self._launcher,
             store,
             site_prefix(settings.prefix, beamline),
             RestartPolicy(Backoff(settings.crash_backoff, 2.0, settings.crash_backoff_limit), settings.stable_after),
             settings.generations_kept,
+            devices,
         )
         try:
             await controller.start(await asyncio.to_thread(self._plugins_file))

@@ -16,6 +16,7 @@ from iocmng.cluster.nodes import ANSWER_TIMEOUT, is_alive, lease_bound, own_node
 from iocmng.cluster.plugin_actor import Served
 from iocmng.cluster.ray_errors import plugin_call
 from iocmng.cluster.shipping import Shipping
+from iocmng.core.devices import DeviceTable
 from iocmng.core.ports import Bundle
 from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Report
 from iocmng.errors import CheckFailure, IocmngError, PluginCrashed, PluginRejected, ServerUnavailable, TimedOut
@@ -33,8 +34,9 @@ class RayPluginHandle:
     The actor is detached and named: it outlives the Controller, and the next one finds it.
     """
 
-    def __init__(self, settings: Settings, actor: Any, shipping: Shipping) -> None:
+    def __init__(self, settings: Settings, actor: Any, shipping: Shipping, devices: DeviceTable) -> None:
         self._settings = settings
+        self._devices = devices
         self._actor = actor
         self._shipping = shipping
         self._pid = 0
@@ -70,7 +72,7 @@ class RayPluginHandle:
         words = LastWords(self._settings)
         await self._limited(self._actor.note_fatal_signals.remote(words), "import", self._settings.import_timeout)
         self.last_words = words
-        call = self._actor.prepare.remote(spec, bundle, site_prefix, self._settings)
+        call = self._actor.prepare.remote(spec, bundle, site_prefix, self._settings, self._devices)
         return await self._limited(call, "import", self._settings.import_timeout)
 
     async def build(self) -> tuple[RecordInfo, ...]:

@@ -20,6 +20,7 @@ from iocmng.cluster.last_words import LastWords
 from iocmng.cluster.lease import Lease, now
 from iocmng.core import pv_client
 from iocmng.core.builtin_pvs import Kind
+from iocmng.core.devices import DeviceTable
 from iocmng.core.names import plugin_pv_prefix, plugin_segment
 from iocmng.core.ports import Bundle
 from iocmng.core.pvs import Pv
@@ -29,6 +30,7 @@ from iocmng.epics.ioc import SoftIoc
 from iocmng.epics.loader import load_epics
 from iocmng.errors import PluginCrashed, WrongKind
 from iocmng.loading.importer import load_class
+from iocmng.ophyd import device_provider
 from iocmng.settings import Settings
 
 REPORT_PERIOD = 1.0
@@ -95,11 +97,14 @@ class PluginProcess:
         faulthandler.enable(words.open(), all_threads=False)
         self._words = words
 
-    async def prepare(self, spec: PluginSpec, bundle: Bundle, site_prefix: str, settings: Settings) -> PluginFacts:
+    async def prepare(
+        self, spec: PluginSpec, bundle: Bundle, site_prefix: str, settings: Settings, devices: DeviceTable
+    ) -> PluginFacts:
         """Import the plugin and check everything about it."""
         self._spec, self._bundle = spec, bundle
         self._log_level = settings.log_level
         self._values = settings.values_dir(spec.name)
+        self._devices = device_provider(devices, settings.device_timeout)
         pv_client.install(EpicsPvClient(settings.pva))
         assert self._host is not None
         manifest = bundle.manifest
@@ -131,7 +136,7 @@ class PluginProcess:
         assert self._class is not None
         assert self._identity is not None
         self._records = await asyncio.wrap_future(
-            self._host.build(self._class, self._identity, self._log_level, self._values)
+            self._host.build(self._class, self._identity, self._log_level, self._values, self._devices)
         )
         return self._records, now()
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from iocmng.cluster.view import plugin_view, shown_status
+from iocmng.core.devices import CreatedDevice, DeviceTable
 from iocmng.core.lifecycle import Phase, check_transition
 from iocmng.core.spec import FilesRef, PluginSpec, PluginStatus, Report
 from iocmng.core.state import Event, Snapshot
@@ -50,6 +51,7 @@ class Registry:
         # Versions of a later life are higher, so that a replica that missed the change cannot mistake one for another.
         self.version = time.time_ns() // 1_000_000
         self.ready = False
+        self.devices = DeviceTable()
         self.last_event = 0
         self.on_event: Callable[[Event], None] = lambda _: None
         self.owner_of: Callable[[str], str | None] = lambda _: None
@@ -171,7 +173,8 @@ class Registry:
         names = self.desired if complete else [name for name, at in self._changed_at.items() if at > after]
         plugins = {name: self.view(name) for name in names}
         events = () if complete else tuple(event for version, event in self._recent if version > after)
-        return Snapshot(self.epoch, self.version, complete, plugins, self.ready, events)
+        devices = self.devices if complete else None
+        return Snapshot(self.epoch, self.version, complete, plugins, self.ready, events, devices)
 
     async def _wait_for_news(self, after: int) -> None:
         end = time.monotonic() + WATCH_TIMEOUT
@@ -232,6 +235,6 @@ class Registry:
         self._forgotten_at = max(self._changed_at.pop(name) for name in gone)
 
 
-def _words(report: Report) -> tuple[str, str, str, bool]:
+def _words(report: Report) -> tuple[str, str, str, bool, tuple[CreatedDevice, ...]]:
     """Return what of a report is more than a counter."""
-    return report.status, report.state, report.message, report.running
+    return report.status, report.state, report.message, report.running, report.devices

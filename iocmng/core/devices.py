@@ -82,6 +82,12 @@ class DeviceTable:
     devices: Mapping[str, DeviceSpec] = field(default_factory=dict[str, DeviceSpec])
     problems: tuple[str, ...] = ()
 
+    def outline(self) -> DeviceTable:
+        """Return the table with what is shown of it, and not what devices are made from."""
+        return replace(
+            self, devices={name: replace(spec, parameters={}, config={}) for name, spec in self.devices.items()}
+        )
+
     def spec_for(self, wish: DeviceWish) -> DeviceSpec:
         """Return what an author's wish comes to: a device of the table, what is given laid over it, or one of its own.
 

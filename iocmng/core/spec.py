@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iocmng.core.builtin_pvs import Kind
+from iocmng.core.devices import CreatedDevice
 from iocmng.core.lifecycle import Phase
 from iocmng.core.source import Source
 from iocmng.errors import CheckFailure
@@ -106,6 +107,7 @@ class Report:
         overruns: Cycles that were skipped because an earlier one took longer than the interval.
         log: Log lines since the last report.
         hung: Whether a call of the author's code goes on for longer than the watchdog of config.yaml allows.
+        devices: Ophyd devices that it has made.
     """
 
     version: int
@@ -117,6 +119,7 @@ class Report:
     overruns: int = 0
     log: tuple[str, ...] = ()
     hung: bool = False
+    devices: tuple[CreatedDevice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

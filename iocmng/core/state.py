@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from iocmng.core.devices import DeviceTable
 from iocmng.core.spec import FilesRef, PluginSpec
 
 
@@ -137,6 +138,7 @@ class Snapshot:
         plugins: Plugin objects of the REST contract by name; None for one that is gone.
         ready: Whether the plugins of the store and of the plugins file have been started, or have failed to.
         events: What happened after the version that the caller knew, oldest first; with a complete snapshot none.
+        devices: The beamline's devices, with a complete snapshot; they do not change in the Controller's life.
     """
 
     epoch: str
@@ -145,3 +147,4 @@ class Snapshot:
     plugins: Mapping[str, dict[str, Any] | None]
     ready: bool
     events: tuple[Event, ...] = ()
+    devices: DeviceTable | None = None

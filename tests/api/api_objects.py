@@ -56,4 +56,5 @@ def plugin_object(name: str, kind: str | None = "task", **changes: Any) -> dict[
         "owner": None,
         "resources": {},
         "node_labels": {},
+        "devices": [],
     } | changes

@@ -129,7 +129,7 @@ def test_a_file_without_iocs(text: str) -> None:
 
 
 def test_names_that_two_iocs_use() -> None:
-    """The first keeps the name, the second is called IOC_NAME, and both are named; a third of the same IOC is left out."""
+    """The first keeps the name, the second is called IOC_NAME, a third of the same IOC is left out; all are named."""
     iocs = [
         {"name": name, "devgroup": "cam", "iocprefix": prefix, "devices": ["CAM01"]}
         for name, prefix in (("a", "A"), ("b", "B"), ("b", "C"))

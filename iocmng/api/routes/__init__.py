@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from iocmng.api.routes import apply, changes, events, health, history, jobs, plugins, pvs
+from iocmng.api.routes import apply, changes, devices, events, health, history, jobs, plugins, pvs
 
 
 def register(app: FastAPI) -> None:
     """Add all calls to the application."""
     plugins.register(app)
     pvs.register(app)
+    devices.register(app)
     health.register(app)
     changes.register(app)
     jobs.register(app)

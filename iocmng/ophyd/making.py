@@ -1,0 +1,138 @@
+"""Makes a device from its description: by infn_ophyd_hal's factory, or from any class by its dotted path."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+import epicscorelibs.path
+
+from iocmng.core.devices import DeviceClass, DeviceSpec
+from iocmng.errors import AuthorError, IocmngError, TimedOut
+
+HAL = "infn_ophyd_hal"
+
+_PACKAGES = {
+    "ophyd": "pip install iocmng[ophyd]",
+    "ophyd_async": "pip install iocmng[ophyd]",
+    "epics": "pip install iocmng[ophyd]",
+    "aioca": "pip install iocmng[ophyd]",
+    HAL: "pip install iocmng[ophyd]",
+}
+
+
+def make_device(spec: DeviceSpec) -> Any:
+    """Return a new device; it need not be connected yet.
+
+    Raises:
+        TimedOut: If its class waits for its IOC, and that does not answer.
+        AuthorError: If a package or the class is missing, or the class refuses.
+    """
+    use_one_libca()
+    try:
+        if spec.device_class is not None:
+            return _construct(_find_class(spec.device_class), spec)
+        return _make_by_hal(spec)
+    except IocmngError as error:
+        raise type(error)(f"{spec} cannot be made: {error}") from error
+    except TimeoutError as error:
+        raise TimedOut(
+            f"{spec} cannot be made: its class waits for PVs that do not answer ({error}); is its IOC up, and in "
+            "reach of this machine?"
+        ) from error
+    except Exception as error:  # boundary: the code of whoever wrote the class
+        raise AuthorError(f"{spec} cannot be made: {type(error).__name__}: {error}") from error
+
+
+def use_one_libca() -> None:
+    """Have pyepics use the libca of this process's IOC, whatever the site's environment says.
+
+    A second one would be loaded beside it, and the dynamic linker would mix the two.
+    """
+    os.environ["PYEPICS_LIBCA"] = epicscorelibs.path.get_lib("ca")
+
+
+def _find_class(device_class: DeviceClass) -> Callable[..., Any]:
+    if not isinstance(device_class, str):
+        return device_class
+    module_name, _, name = device_class.rpartition(".")
+    if not module_name:
+        raise AuthorError(f"{device_class!r} is no dotted path such as package.module.Class")
+    module = _import(module_name)
+    found = getattr(module, name, None)
+    if callable(found):
+        return found
+    close = difflib.get_close_matches(name, dir(module), n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise AuthorError(f"the module {module_name} has no class {name}{hint}")
+
+
+def _import(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = str(error.name or name)
+        root = missing.partition(".")[0]
+        remedy = _PACKAGES.get(root, "name its package in the plugin's requirements.txt")
+        raise AuthorError(f"the Python module {missing} is not installed where the plugin runs: {remedy}") from error
+
+
+def _construct(maker: Callable[..., Any], spec: DeviceSpec) -> Any:
+    """Call the class: with the prefix by its name, or where there is none of this name as the first argument."""
+    try:
+        wanted = inspect.signature(maker).parameters
+    except (TypeError, ValueError):  # some classes of C have none
+        return maker(spec.prefix, name=spec.name, **spec.parameters)
+    kinds = {parameter.kind for parameter in wanted.values()}
+    arguments: tuple[str, ...] = ()
+    named = dict(spec.parameters)
+    if "prefix" in wanted:
+        named.setdefault("prefix", spec.prefix)
+    elif kinds & {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY}:
+        arguments = (spec.prefix,)
+    if "name" in wanted or inspect.Parameter.VAR_KEYWORD in kinds:
+        named.setdefault("name", spec.name)
+    return maker(*arguments, **named)
+
+
+class _LastError(logging.Handler):
+    """Keeps the exception that infn_ophyd_hal's factory logs where it returns None."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: BaseException | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            self.error = record.exc_info[1]
+
+
+def _make_by_hal(spec: DeviceSpec) -> Any:
+    factory = _import(f"{HAL}.device_factory").DeviceFactory()
+    said = _LastError()
+    factory.logger = logging.Logger(f"iocmng.{HAL}")
+    factory.logger.addHandler(said)
+    # It looks for the type in the config first; what create_device() was given has to win.
+    config = {**spec.config, **spec.parameters} | ({"devtype": spec.devtype} if spec.devtype else {})
+    device = factory.create_device(spec.devgroup, spec.devtype, spec.prefix, spec.name, config)
+    if device is not None:
+        return device
+    if said.error is not None:
+        raise said.error
+    raise AuthorError(
+        f"infn_ophyd_hal has no class for devgroup {spec.devgroup!r} and devtype {spec.devtype!r}; "
+        f"{_supported(factory.get_supported_types(), spec.devgroup)}. Any other class can be named with "
+        "`class: package.module.Class`"
+    )
+
+
+def _supported(types: list[tuple[str, str]], devgroup: str | None) -> str:
+    of_group = sorted(devtype for group, devtype in types if group == devgroup)
+    if of_group:
+        return f"of {devgroup} it has {', '.join(of_group)}"
+    return f"its groups are {', '.join(sorted({group for group, _ in types}))}"
