@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -31,6 +32,8 @@ class EventLoopThread:
         """
         loop = self._running()
         if threading.current_thread() is self._thread:
+            if inspect.iscoroutine(call):
+                call.close()
             raise AuthorError("run_async() was called inside the devices' event loop; use `await` there")
         future = asyncio.run_coroutine_threadsafe(_awaited(call), loop)
         try:

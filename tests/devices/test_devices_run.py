@@ -1,0 +1,113 @@
+"""Devices in a plugin's real process: ophyd, ophyd-async and the soft IOC live in it side by side."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import epics
+import pytest
+import yaml
+from beamline import MotorIoc, values, write_values
+from ioc_process import RUN, Ioc, new_prefix
+from support import LOOPBACK, caget
+
+MOVER = Path(__file__).with_name("plugins") / "mover"
+
+# What a site may have in its environment; pyepics brings this libca along.
+FOREIGN_LIBCA = str(Path(epics.__file__).parent / "clibs" / "linux64" / "libca.so")
+
+Start = Callable[..., Ioc]
+
+
+def move(ioc: Ioc, device: str, target: float) -> None:
+    """Have the plugin move a device, and return when it is done."""
+    ioc.put("DEVICE", device)
+    ioc.put("TARGET", target)
+    ioc.put("RUN", 1)
+    ioc.wait_value("POSITION", f"{target:g}")
+
+
+def test_devices_of_each_sort_in_one_process(start: Start, motors: MotorIoc, tmp_path: Path) -> None:
+    """One process serves its PVs and moves motors by infn_ophyd_hal, ophyd and ophyd-async, all on the IOC's libca."""
+    file = write_values(tmp_path / "values.yaml", motors.prefix)
+    ioc = start(MOVER, file, PYEPICS_LIBCA=FOREIGN_LIBCA).wait_until_serving()
+    ioc.wait_value("KNOWN", "5")
+    for device, target, record in (("M1", 3, "M1"), ("M2", -2, "M2"), ("asynchronous_M1", 5, "M1"), ("M1", 1, "M1")):
+        move(ioc, device, target)
+        assert caget(f"{motors.prefix}:{record}.RBV") == str(target)
+    assert ioc.get("LIBCAS") == "1"
+    assert ioc.get("MESSAGE") == "OphydAsynMotor is at 1"
+    assert "device M1 of IOC asynchronous has the name of one of IOC sim-motors" in ioc.output()
+    assert ioc.stop() == 0
+
+
+def test_what_goes_wrong_is_seen(start: Start, motors: MotorIoc, tmp_path: Path) -> None:
+    """A device of a silent IOC is a failed cycle with its name; an unknown one is None, and a line in the log."""
+    file = write_values(tmp_path / "values.yaml", motors.prefix)
+    ioc = start(MOVER, file, IOCMNG_DEVICE_TIMEOUT="0.2").wait_until_serving()
+    ioc.wait_value("KNOWN", "5")
+    ioc.put("DEVICE", "OFF1")
+    ioc.put("RUN", 1)
+    ioc.wait_value("STATUS", "ERROR")
+    ioc.wait_for_line(f"device OFF1 (PVs {motors.prefix}:OFF:OFF1…, IOC off) did not connect within")
+    ioc.put("DEVICE", "OFF2")
+    ioc.put("RUN", 1)
+    ioc.wait_value("MESSAGE", "there is no such device")
+    ioc.wait_for_line("get_device('OFF2') is None: no device has this name; did you mean OFF1?")
+
+
+def test_switched_off(start: Start, motors: MotorIoc, tmp_path: Path) -> None:
+    """With IOCMNG_DISABLE_OPHYD=true nothing is known, and nobody asks for the file."""
+    ioc = start(MOVER, tmp_path / "nowhere.yaml", IOCMNG_DISABLE_OPHYD="true").wait_until_serving()
+    ioc.wait_value("KNOWN", "0")
+    ioc.put("RUN", 1)
+    ioc.wait_value("MESSAGE", "there is no such device")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [1\n", "values.yaml, line 2 is no valid YAML"),
+        ("- a\n", "values.yaml must hold a mapping, not a list"),
+        (None, "cannot read"),
+    ],
+    ids=["no YAML", "no mapping", "no file"],
+)
+def test_a_file_that_cannot_be_read(tmp_path: Path, text: str | None, words: str) -> None:
+    """The run ends with a sentence that names the file."""
+    file = tmp_path / "values.yaml"
+    if text is not None:
+        file.write_text(text)
+    done = subprocess.run(
+        [*RUN, MOVER, "--prefix", new_prefix()],
+        env=os.environ
+        | LOOPBACK
+        | {
+            "IOCMNG_DISABLE_OPHYD": "false",
+            "IOCMNG_BEAMLINE_CONFIG": str(file),
+            "IOCMNG_STATE_DIR": str(tmp_path / "state"),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert str(file) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_mistake_in_the_file_costs_one_device(start: Start, motors: MotorIoc, tmp_path: Path) -> None:
+    """What does not fit is named with file and place; the other devices are there."""
+    beamline = values(motors.prefix)
+    beamline["epicsConfiguration"]["iocs"][2]["devices"][0]["class"] = "EpicsMotor"
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(beamline))
+    ioc = start(MOVER, file).wait_until_serving()
+    ioc.wait_value("KNOWN", "4")
+    assert f"{file}: epicsConfiguration.iocs[by-class].devices[M2].class must be a dotted path" in ioc.output()
+    move(ioc, "M1", 2)
