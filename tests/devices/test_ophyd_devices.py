@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -115,6 +116,17 @@ def test_a_class_that_waits_for_its_ioc() -> None:
     """infn_ophyd_hal's own waiting ends in the same kind of error; its factory would only log it."""
     with pytest.raises(TimedOut, match=r"device AI1 \(PVs NOWHERE:AT-ALL:AI1…, IOC sim-sensors\).*AI1:AI_RB"):
         OphydDevices(table("NOWHERE:AT-ALL"), 0.3).get("AI1", None)
+
+
+def test_a_class_that_waits_in_vain_leaves_nothing() -> None:
+    """A task may ask for such a device in every cycle: what its constructor has left behind is let go of."""
+    devices = OphydDevices(table("NOWHERE:AT-ALL"), 0.1)
+    for _ in range(2):
+        with pytest.raises(TimedOut):
+            devices.get("AI1", None)
+    gc.collect()
+    left = [thing for thing in gc.get_objects() if getattr(thing, "prefix", None) == "NOWHERE:AT-ALL:AI1"]
+    assert [type(thing).__name__ for thing in left if type(thing).__name__ != "DeviceSpec"] == []
 
 
 def test_an_ioc_that_answers_later(later: MotorIoc) -> None:
