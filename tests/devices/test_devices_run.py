@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
-import epics
 import pytest
 import yaml
 from beamline import MotorIoc, values, write_values
@@ -17,7 +17,7 @@ from support import LOOPBACK, caget
 MOVER = Path(__file__).with_name("plugins") / "mover"
 
 # What a site may have in its environment; pyepics brings this libca along.
-FOREIGN_LIBCA = str(Path(epics.__file__).parent / "clibs" / "linux64" / "libca.so")
+FOREIGN_LIBCA = Path(str(find_spec("epics").origin)).parent / "clibs" / "linux64" / "libca.so"
 
 Start = Callable[..., Ioc]
 
@@ -33,7 +33,7 @@ def move(ioc: Ioc, device: str, target: float) -> None:
 def test_devices_of_each_sort_in_one_process(start: Start, motors: MotorIoc, tmp_path: Path) -> None:
     """One process serves its PVs and moves motors by infn_ophyd_hal, ophyd and ophyd-async, all on the IOC's libca."""
     file = write_values(tmp_path / "values.yaml", motors.prefix)
-    ioc = start(MOVER, file, PYEPICS_LIBCA=FOREIGN_LIBCA).wait_until_serving()
+    ioc = start(MOVER, file, PYEPICS_LIBCA=str(FOREIGN_LIBCA)).wait_until_serving()
     ioc.wait_value("KNOWN", "5")
     for device, target, record in (("M1", 3, "M1"), ("M2", -2, "M2"), ("asynchronous_M1", 5, "M1"), ("M1", 1, "M1")):
         move(ioc, device, target)
