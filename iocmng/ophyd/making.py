@@ -35,7 +35,6 @@ def make_device(spec: DeviceSpec) -> Any:
         TimedOut: If its class waits for its IOC, and that does not answer.
         AuthorError: If a package or the class is missing, or the class refuses.
     """
-    use_one_libca()
     try:
         if spec.device_class is not None:
             return _construct(_find_class(spec.device_class), spec)

@@ -11,7 +11,7 @@ from iocmng.core.devices import CreatedDevice, DeviceSpec, DeviceTable, DeviceWi
 from iocmng.errors import AuthorError
 from iocmng.ophyd.connecting import connect
 from iocmng.ophyd.event_loop import EventLoopThread
-from iocmng.ophyd.making import make_device
+from iocmng.ophyd.making import make_device, use_one_libca
 
 
 def device_provider(table: DeviceTable, timeout: float) -> OphydDevices | None:
@@ -21,7 +21,10 @@ def device_provider(table: DeviceTable, timeout: float) -> OphydDevices | None:
         table: What values.yaml describes.
         timeout: Seconds that a device may take to connect, where its author does not say.
     """
-    return OphydDevices(table, timeout) if table.enabled else None
+    if not table.enabled:
+        return None
+    use_one_libca()  # before the author's modules are imported, which may import ophyd themselves
+    return OphydDevices(table, timeout)
 
 
 @dataclass(slots=True)

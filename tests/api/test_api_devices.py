@@ -6,7 +6,8 @@ from typing import Any
 
 from api_fakes import FakeController, Serving, plugin_object
 
-from iocmng.api.schemas import DeviceList, PluginObject
+from iocmng.api.device_schemas import DeviceList
+from iocmng.api.schemas import PluginObject
 from iocmng.core.devices import DeviceSpec, DeviceTable
 
 TABLE = DeviceTable(
@@ -32,7 +33,7 @@ async def devices_of(serving: Serving, controller: FakeController) -> dict[str, 
     return answer.json()
 
 
-async def test_switched_off(serving: Serving) -> None:
+async def test_devices_switched_off_on_the_server(serving: Serving) -> None:
     """Without ophyd there is nothing, and the answer says so."""
     shown = await devices_of(serving, FakeController())
     assert (shown["enabled"], shown["devices"], shown["count"]) == (False, [], 0)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,6 +46,18 @@ def test_devices_of_each_sort_in_one_process(start: Start, motors: MotorIoc, tmp
     assert ioc.stop() == 0
 
 
+def test_a_plugin_may_import_ophyd_itself(start: Start, motors: MotorIoc, tmp_path: Path) -> None:
+    """An import at the head of the author's module does not bring a second libca into the process."""
+    directory = Path(shutil.copytree(MOVER, tmp_path / "mover"))
+    module = directory / "mover.py"
+    module.write_text(f"import epics, ophyd\n{module.read_text()}")
+    file = write_values(tmp_path / "values.yaml", motors.prefix)
+    ioc = start(directory, file, PYEPICS_LIBCA=str(FOREIGN_LIBCA)).wait_until_serving()
+    ioc.wait_value("KNOWN", "5")
+    move(ioc, "M2", 2)
+    assert ioc.get("LIBCAS") == "1"
+
+
 def test_what_goes_wrong_is_seen(start: Start, motors: MotorIoc, tmp_path: Path) -> None:
     """A device of a silent IOC is a failed cycle with its name; an unknown one is None, and a line in the log."""
     file = write_values(tmp_path / "values.yaml", motors.prefix)
@@ -59,7 +73,7 @@ def test_what_goes_wrong_is_seen(start: Start, motors: MotorIoc, tmp_path: Path)
     ioc.wait_for_line("get_device('OFF2') is None: no device has this name; did you mean OFF1?")
 
 
-def test_switched_off(start: Start, motors: MotorIoc, tmp_path: Path) -> None:
+def test_devices_switched_off_in_a_run(start: Start, motors: MotorIoc, tmp_path: Path) -> None:
     """With IOCMNG_DISABLE_OPHYD=true nothing is known, and nobody asks for the file."""
     ioc = start(MOVER, tmp_path / "nowhere.yaml", IOCMNG_DISABLE_OPHYD="true").wait_until_serving()
     ioc.wait_value("KNOWN", "0")
@@ -111,3 +125,11 @@ def test_a_mistake_in_the_file_costs_one_device(start: Start, motors: MotorIoc, 
     ioc.wait_value("KNOWN", "4")
     assert f"{file}: epicsConfiguration.iocs[by-class].devices[M2].class must be a dotted path" in ioc.output()
     move(ioc, "M1", 2)
+
+
+def test_nothing_is_loaded_before_it_is_needed() -> None:
+    """The room itself loads none of the libraries, so a plugin without devices pays nothing for them."""
+    heavy = ("ophyd", "ophyd_async", "infn_ophyd_hal", "epics", "aioca", "bluesky")
+    script = f"import sys, iocmng.ophyd.provider\nprint([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -86,7 +86,7 @@ def test_another_thread_may_use_them(devices: OphydDevices) -> None:
     assert moved == [1.0]
 
 
-def test_an_unknown_name(devices: OphydDevices) -> None:
+def test_a_device_that_nobody_knows(devices: OphydDevices) -> None:
     """get_device() knows nothing of it and returns None; create_device() says what could have been given."""
     assert devices.get("M7", None) is None
     with pytest.raises(AuthorError, match=r"no device 'M7'.*devgroup and devtype"):

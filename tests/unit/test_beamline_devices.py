@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from iocmng.core.beamline_devices import read_devices
 from iocmng.core.devices import DeviceTable
@@ -212,3 +214,37 @@ def test_the_table_is_small_enough_to_hand_over() -> None:
     table = read_devices({"epicsConfiguration": {"iocs": iocs}})
     assert len(table.devices) == 1000
     assert len(pickle.dumps(table)) < 200_000
+
+
+LEAVES = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.floats(), st.text(max_size=4), st.dates())
+KEYS = st.sampled_from(
+    [
+        "name",
+        "template",
+        "iocprefix",
+        "iocroot",
+        "devices",
+        "devgroup",
+        "devtype",
+        "class",
+        "parameters",
+        "disable",
+        "m",
+    ]
+)
+ANYTHING = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.integers(0, 2), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(ANYTHING, ANYTHING, st.booleans())
+def test_whatever_stands_in_the_file(iocs: Any, defaults: Any, is_section: bool) -> None:
+    """No contents of a YAML file raise anything; what is a device in the end has a name, a prefix and a class."""
+    section = {"iocs": iocs} if is_section else iocs
+    found = read_devices({"epicsConfiguration": section, "iocDefaults": defaults})
+    for name, device in found.devices.items():
+        assert name == device.name
+        assert device.prefix
+        assert device.devgroup or device.device_class

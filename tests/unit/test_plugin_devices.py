@@ -68,7 +68,7 @@ def devices(board: StatusBoard) -> PluginDevices:
     return PluginDevices(FakeDevices(), board, logging.getLogger("iocmng.test.devices"))
 
 
-def test_switched_off() -> None:
+def test_devices_switched_off_for_the_author() -> None:
     """Without a provider there is no device, no name, and making one says what to do."""
     job, *_ = bound(Scan)
     assert (job.get_device("M1"), job.list_devices()) == (None, [])

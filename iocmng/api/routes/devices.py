@@ -8,9 +8,9 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from iocmng.api.deps import follower_of
+from iocmng.api.device_schemas import DeviceList
 from iocmng.api.json_bytes import encode
 from iocmng.api.routes.registration import BASE, Call, add_read, json_answer
-from iocmng.api.schemas import DeviceList
 from iocmng.api.table import PluginObjects
 from iocmng.core.devices import DeviceSpec, DeviceTable
 
