@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from iocmng.core.devices import DeviceSpec
-from iocmng.errors import AuthorError, TimedOut
+from iocmng.errors import AuthorError, IocmngError, TimedOut
 from iocmng.ophyd.event_loop import EventLoopThread
 
 NAMED_PVS = 3
@@ -25,20 +25,29 @@ def connect(spec: DeviceSpec, device: Any, timeout: float, loop: EventLoopThread
         TimedOut: If its IOC does not answer.
         AuthorError: If it answers, but not as the class expects.
     """
-    if is_async(device):
-        _connect_async(spec, device, timeout, loop)
-    elif callable(getattr(device, "wait_for_connection", None)):
-        began = time.monotonic()
-        try:
-            device.wait_for_connection(timeout=timeout)
-        except TimeoutError as error:
-            raise _silent(spec, time.monotonic() - began, list(_unconnected(device)) or [str(error)]) from error
+    try:
+        if is_async(device):
+            _connect_async(spec, device, timeout, loop)
+        elif callable(getattr(device, "wait_for_connection", None)):
+            _connect_sync(spec, device, timeout)
+    except IocmngError:
+        raise
+    except Exception as error:  # boundary: the code of whoever wrote the class
+        raise AuthorError(f"{spec} cannot be connected: {type(error).__name__}: {error}") from error
 
 
 def is_async(device: Any) -> bool:
     """Tell whether this is a device of ophyd-async, which is not imported for it."""
     core = sys.modules.get("ophyd_async.core")
     return core is not None and isinstance(device, core.Device)
+
+
+def _connect_sync(spec: DeviceSpec, device: Any, timeout: float) -> None:
+    began = time.monotonic()
+    try:
+        device.wait_for_connection(timeout=timeout)
+    except TimeoutError as error:
+        raise _silent(spec, time.monotonic() - began, list(_unconnected(device)) or [str(error)]) from error
 
 
 def _connect_async(spec: DeviceSpec, device: Any, timeout: float, loop: EventLoopThread) -> None:

@@ -177,6 +177,20 @@ def test_what_cannot_be_made(devices: OphydDevices, wish: DeviceWish, words: str
     assert devices.created() == ()
 
 
+def test_a_class_that_fails_to_connect(devices: OphydDevices) -> None:
+    """What a class of the author's raises while it connects is told with the device's name."""
+
+    class Odd:
+        def __init__(self, prefix: str) -> None:
+            self.prefix = prefix
+
+        def wait_for_connection(self) -> None:
+            """Take no time-out."""
+
+    with pytest.raises(AuthorError, match="device odd .* cannot be connected: TypeError"):
+        devices.create(DeviceWish("X:Y", name="odd", device_class=Odd), None, True)
+
+
 def test_simulations_need_no_ioc() -> None:
     """A class of infn_ophyd_hal that only simulates is made as it is."""
     beamline = values("NOWHERE:AT-ALL")
