@@ -36,6 +36,11 @@ def connect(spec: DeviceSpec, device: Any, timeout: float, loop: EventLoopThread
         raise AuthorError(f"{spec} cannot be connected: {type(error).__name__}: {error}") from error
 
 
+def is_connected(device: Any) -> bool:
+    """Tell whether a device that was connected still is; one that cannot tell, such as those of ophyd-async, is."""
+    return bool(getattr(device, "connected", True))
+
+
 def is_async(device: Any) -> bool:
     """Tell whether this is a device of ophyd-async, which is not imported for it."""
     core = sys.modules.get("ophyd_async.core")

@@ -8,8 +8,10 @@ import importlib
 import inspect
 import logging
 import os
+import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import epicscorelibs.path
@@ -28,17 +30,23 @@ _PACKAGES = {
 }
 
 
-def make_device(spec: DeviceSpec) -> Any:
+def make_device(spec: DeviceSpec, timeout: float) -> Any:
     """Return a new device; it need not be connected yet.
+
+    Args:
+        spec: What to make.
+        timeout: Seconds that a PV may take to connect to which the class's own constructor talks.
 
     Raises:
         TimedOut: If its class waits for its IOC, and that does not answer.
         AuthorError: If a package or the class is missing, or the class refuses.
     """
+    is_theirs = "ophyd" in sys.modules
     try:
-        if spec.device_class is not None:
-            return _construct(_find_class(spec.device_class), spec)
-        return _make_by_hal(spec)
+        make = _maker(spec)
+        if not is_theirs:
+            _set_patience(timeout)
+        return make()
     except IocmngError as error:
         raise type(error)(f"{spec} cannot be made: {error}") from error
     except TimeoutError as error:
@@ -50,6 +58,24 @@ def make_device(spec: DeviceSpec) -> Any:
     except Exception as error:  # boundary: the code of whoever wrote the class
         _destroy_half_made(error, spec)
         raise AuthorError(f"{spec} cannot be made: {type(error).__name__}: {error}") from error
+
+
+def _maker(spec: DeviceSpec) -> Callable[[], Any]:
+    """Return what makes the device; everything that it needs is imported."""
+    if spec.device_class is not None:
+        return partial(_construct, _find_class(spec.device_class), spec)
+    return partial(_make_by_hal, _import(f"{HAL}.device_factory").DeviceFactory(), spec)
+
+
+def _set_patience(timeout: float) -> None:
+    """Set ophyd's own time for a connection, 1 s, to the site's, if ophyd has just been imported.
+
+    Classes of infn_ophyd_hal read PVs in their constructors: behind a slow gateway they would never come to an end. A
+    plugin that imports ophyd itself may have set it as it likes.
+    """
+    ophyd = sys.modules.get("ophyd")
+    if ophyd is not None:
+        ophyd.signal.EpicsSignalBase.set_defaults(connection_timeout=timeout)
 
 
 def use_one_libca() -> None:
@@ -129,8 +155,7 @@ class _LastError(logging.Handler):
             self.error = record.exc_info[1]
 
 
-def _make_by_hal(spec: DeviceSpec) -> Any:
-    factory = _import(f"{HAL}.device_factory").DeviceFactory()
+def _make_by_hal(factory: Any, spec: DeviceSpec) -> Any:
     said = _LastError()
     factory.logger = logging.Logger(f"iocmng.{HAL}")
     factory.logger.addHandler(said)

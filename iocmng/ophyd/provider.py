@@ -9,7 +9,7 @@ from typing import Any
 
 from iocmng.core.devices import CreatedDevice, DeviceSpec, DeviceTable, DeviceWish
 from iocmng.errors import AuthorError
-from iocmng.ophyd.connecting import connect
+from iocmng.ophyd.connecting import connect, is_connected
 from iocmng.ophyd.event_loop import EventLoopThread
 from iocmng.ophyd.making import make_device, use_one_libca
 
@@ -37,8 +37,8 @@ class _Made:
 class OphydDevices:
     """Makes each device once, when it is first asked for.
 
-    One whose IOC does not answer is kept, and the next call waits for it again: Channel Access goes on searching
-    meanwhile, and a task that asks in every cycle does not make a new one each time.
+    One whose IOC does not answer, or no longer does, is kept, and the next call waits for it again: Channel Access goes
+    on searching meanwhile, and a task that asks in every cycle does not make a new one each time.
     """
 
     def __init__(self, table: DeviceTable, timeout: float) -> None:
@@ -63,7 +63,7 @@ class OphydDevices:
         spec = self._table.spec_for(wish)
         if keep:
             return self._ready(spec, timeout)
-        made = _Made(spec, make_device(spec))
+        made = _Made(spec, make_device(spec, self._timeout))
         self._connect(made, timeout)
         return made.device
 
@@ -82,7 +82,7 @@ class OphydDevices:
         with self._lock:
             made = self._made.get(spec.name)
             if made is None:
-                made = self._made[spec.name] = _Made(spec, make_device(spec))
+                made = self._made[spec.name] = _Made(spec, make_device(spec, self._timeout))
             elif made.spec != spec:
                 raise AuthorError(f"{made.spec} was made already, from another description; give this one another name")
             self._connect(made, timeout)
@@ -90,7 +90,7 @@ class OphydDevices:
 
     def _connect(self, made: _Made, timeout: float | None) -> None:
         limit = self._timeout if timeout is None else timeout
-        if made.connected or limit <= 0:
+        if limit <= 0 or (made.connected and is_connected(made.device)):
             return
         connect(made.spec, made.device, limit, self._loop)
         made.connected = True

@@ -22,7 +22,7 @@ def new_beamline() -> str:
 
 @pytest.fixture
 def later(tmp_path: Path) -> Iterator[MotorIoc]:
-    """A prefix whose IOC the test starts when it likes, with start()."""
+    """A prefix whose IOC the test starts and stops when it likes."""
     started: list[MotorIoc] = []
 
     class Later:
@@ -30,6 +30,9 @@ def later(tmp_path: Path) -> Iterator[MotorIoc]:
 
         def start(self) -> None:
             started.append(MotorIoc(self.prefix, tmp_path / "motors.log").wait_until_serving())
+
+        def stop(self) -> None:
+            started.pop().stop()
 
     yield Later()  # type: ignore[misc]
     for ioc in started:

@@ -133,3 +133,18 @@ def test_nothing_is_loaded_before_it_is_needed() -> None:
     script = f"import sys, iocmng.ophyd.provider\nprint([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("before", "seconds"), [("", 3.5), ("import ophyd\n", 1.0)], ids=["ours", "the author's"])
+def test_how_long_a_constructor_waits(before: str, seconds: float) -> None:
+    """It is the site's time, unless the author has imported ophyd and so may have set it."""
+    script = f"""\
+{before}
+from iocmng.core.devices import DeviceTable, DeviceWish
+from iocmng.ophyd import device_provider
+
+wish = DeviceWish("NOWHERE:X", device_class="ophyd.EpicsSignalRO")
+print(device_provider(DeviceTable(True), 3.5).create(wish, 0, True)._connection_timeout)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == str(seconds)

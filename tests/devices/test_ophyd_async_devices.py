@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 
 import pytest
 from beamline import MotorIoc, table
+from support import wait_for
 
 from iocmng.core.devices import DeviceWish
 from iocmng.errors import AuthorError, TimedOut
@@ -70,6 +72,26 @@ def test_an_async_ioc_that_answers_later(later: MotorIoc) -> None:
     motor = devices.get("asynchronous_M1", None)
     assert devices.run_async(motor.motor_egu.get_value(), PATIENCE) == "mm"
     assert len(devices.created()) == 1
+
+
+def test_an_async_ioc_that_is_restarted(later: MotorIoc) -> None:
+    """The same object works again once its IOC is back."""
+    later.start()
+    devices = OphydDevices(table(later.prefix), PATIENCE)
+    motor = devices.get("asynchronous_M1", None)
+    later.stop()
+    with pytest.raises((TimeoutError, TimedOut)):
+        devices.run_async(motor.user_readback.get_value(), 1)
+    later.start()
+
+    def has_moved() -> bool:
+        with contextlib.suppress(Exception):
+            devices.run_async(lambda: motor.set(2.0), 5)
+            return True
+        return False
+
+    wait_for(has_moved, "the motor moves again", 40)
+    assert devices.run_async(motor.user_readback.get_value(), PATIENCE) == 2.0
 
 
 def test_an_ioc_that_answers_otherwise(devices: OphydDevices, motors: MotorIoc) -> None:
