@@ -106,9 +106,9 @@ class ControllerActor:
         devices = settings.device_table(beamline)
         for problem in devices.problems:
             _log.warning("%s: %s", settings.beamline_config, problem)
-        store = await asyncio.to_thread(open_state, settings)
         if self._launcher is None:
             self._launcher = RayLauncher(settings.without_secrets(), devices)
+        store = await asyncio.to_thread(open_state, settings)
         controller = Controller(
             self._launcher,
             store,

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import ray
@@ -34,10 +34,13 @@ class RayPluginHandle:
     The actor is detached and named: it outlives the Controller, and the next one finds it.
     """
 
-    def __init__(self, settings: Settings, actor: Any, shipping: Shipping, devices: DeviceTable) -> None:
+    def __init__(
+        self, settings: Settings, actor: Coroutine[Any, Any, Any], shipping: Shipping, devices: DeviceTable
+    ) -> None:
         self._settings = settings
         self._devices = devices
-        self._actor = actor
+        self._making = asyncio.ensure_future(actor)
+        self._actor: Any = None  # until it is made
         self._shipping = shipping
         self._pid = 0
         self._node: str | None = None
@@ -49,6 +52,7 @@ class RayPluginHandle:
         self.warmed = asyncio.ensure_future(self._warm())
 
     async def _warm(self) -> None:
+        self._actor = await asyncio.shield(self._making)
         self._pid, self._node = await plugin_call(self._actor.warm.remote())
 
     @property
@@ -136,10 +140,14 @@ class RayPluginHandle:
     async def kill(self) -> None:
         """End the process now, and return when it is gone, its PVs with it, or cannot be reached: see unseen_for."""
         self.warmed.cancel()
+        try:
+            actor = await asyncio.shield(self._making)
+        except IocmngError:
+            return  # it never came to be
         # In a thread of their own: calls to Ray wait for its GCS, and the Controller must not.
-        await asyncio.to_thread(ray.kill, self._actor)
+        await asyncio.to_thread(ray.kill, actor)
         with contextlib.suppress(TimeoutError, IocmngError):
-            await asyncio.wait_for(plugin_call(self._actor.__ray_ready__.remote()), GONE_TIMEOUT)
+            await asyncio.wait_for(plugin_call(actor.__ray_ready__.remote()), GONE_TIMEOUT)
         await self._bury()
         if self._digest is not None:
             self._shipping.release(self._digest)

@@ -7,7 +7,7 @@ import logging
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from functools import cache
 from typing import Any
 
@@ -26,7 +26,7 @@ from iocmng.core.devices import DeviceTable
 from iocmng.core.ports import ANYWHERE, Bundle, FoundProcess, Placement
 from iocmng.core.source import Source
 from iocmng.core.spec import FilesRef
-from iocmng.errors import IocmngError, ServerUnavailable
+from iocmng.errors import IocmngError, PluginCrashed, ServerUnavailable
 from iocmng.loading.bundles import forget_bundles, open_bundle
 from iocmng.loading.fetch import fetch
 from iocmng.loading.values import forget_values
@@ -34,6 +34,9 @@ from iocmng.settings import Settings
 
 FOUND_TIMEOUT = 15.0
 """Seconds in which a process that an earlier Controller has left must say what it serves."""
+
+PROCESSES_MADE = 100
+"""Actors that one process makes before another one takes its place."""
 
 WARM_TRIES = 2
 WARM_TIMEOUT = 60.0
@@ -55,6 +58,9 @@ class RayLauncher:
         # A fetch needs no whole CPU: it waits for the network most of the time. The bundles lie where the state lies.
         here = NodeAffinitySchedulingStrategy(own_node(), soft=False)
         self._fetch: Any = ray.remote(fetch).options(num_cpus=0, max_retries=0, scheduling_strategy=here)
+        # Ray keeps 20 kB for good of each actor in the process that makes it; here, in one that ends after a while.
+        make: Any = ray.remote(num_cpus=0, max_retries=0, max_calls=PROCESSES_MADE)(make_process)
+        self._make = make.options(scheduling_strategy=here)
 
     async def fetch(self, source: Source, pat: str | None) -> Bundle:
         """Fetch the source in a process that alone holds the credential."""
@@ -110,9 +116,9 @@ class RayLauncher:
         return self._warm.popleft() if self._warm else self._new_process({})
 
     def _new_process(self, wishes: Mapping[str, Any]) -> RayPluginHandle:
-        return self._handle(_new_actor(self._settings, wishes))
+        return self._handle(plugin_call(self._make.remote(self._settings.plugin_cpus, wishes)))
 
-    def _handle(self, actor: Any) -> RayPluginHandle:
+    def _handle(self, actor: Coroutine[Any, Any, Any]) -> RayPluginHandle:
         return RayPluginHandle(self._settings, actor, self._shipping, self._devices)
 
     async def find_processes(self) -> list[FoundProcess]:
@@ -125,10 +131,7 @@ class RayLauncher:
         return [process for process, _ in processes]
 
     async def _look_at(self, name: str) -> tuple[FoundProcess, LastWords | None] | None:
-        try:
-            handle = self._handle(ray.get_actor(name, namespace=NAMESPACE))
-        except ValueError:  # it has just ended
-            return None
+        handle = self._handle(_known_process(name))
         try:
             async with asyncio.timeout(FOUND_TIMEOUT):
                 await asyncio.shield(handle.warmed)
@@ -159,13 +162,14 @@ class RayLauncher:
             await self._warm.popleft().kill()
 
 
-def _new_actor(settings: Settings, wishes: Mapping[str, Any]) -> Any:
+def make_process(cpus: float, wishes: Mapping[str, Any]) -> Any:
+    """Make an actor for a plugin, not yet known; return it. Runs in a Ray task."""
     options: dict[str, Any] = {
         **wishes,
         "name": f"{PROCESS_PREFIX}{uuid.uuid4().hex}",
         "namespace": NAMESPACE,
         "lifetime": "detached",
-        "num_cpus": settings.plugin_cpus,
+        "num_cpus": cpus,
         # Restarts are the Controller's business: Ray alone would bring back an empty process.
         "max_restarts": 0,
         "max_task_retries": 0,
@@ -177,6 +181,14 @@ def _new_actor(settings: Settings, wishes: Mapping[str, Any]) -> Any:
 def _actor_class() -> Any:
     """Return the class as Ray knows it; made anew for each process, it would be exported and kept each time."""
     return ray.remote(PluginProcess)
+
+
+async def _known_process(name: str) -> Any:
+    """Return the actor of this name."""
+    try:
+        return await asyncio.to_thread(ray.get_actor, name, namespace=NAMESPACE)
+    except ValueError:
+        raise PluginCrashed("it has just ended") from None
 
 
 def _is_ours(actor: Mapping[str, str]) -> bool:

@@ -147,6 +147,24 @@ def test_in_the_middle_of_a_restart(server):
     assert server.http.post("/plugins/slow/restart").status_code == 200
 
 
+def test_between_the_end_of_the_old_version_and_the_start_of_the_new_one(server, tmp_path):
+    """The new version, which was being started, is started again: one IOC serves its PVs, with the setpoint."""
+    mark = tmp_path / "begins"
+    server.add("slow", FILES)
+    caput("CTL:SLOW:SETPOINT", 7.25)
+    beginning = SLOW.replace("time.sleep(1)", f"open({str(mark)!r}, 'a').close(); time.sleep(1)")
+    new = commit_files(git.Repo(server.repositories / "slow"), {"m.py": beginning, "config.yaml": CONFIG})
+    call = Call(server, "POST", "/plugins/slow/restart")
+    wait_for(mark.exists, "the old version has ended, and initialize() of the new one has begun", every=0.005)
+    since = kill_controller(server)
+    assert call.answer.status_code == 503, call.answer.text
+    answers_again(server, "/plugins/one/generations", since)
+    plugin = wait_for(lambda: (one := server.get("slow"))["status"] == "running" and one, "running")
+    assert (plugin["generation"], plugin["commit"]) == (2, new)
+    assert caget("CTL:SLOW:SETPOINT") == "7.25"
+    check_whole(server, {"one", "two", "slow"})
+
+
 @pytest.mark.slow
 def test_in_the_middle_of_a_remove(server):
     """The plugin is gone, or it is there as before: not half."""
