@@ -6,6 +6,7 @@ Sources, the first that has a value wins: flags, the environment (IOCMNG_…), t
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,8 @@ import yaml
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from iocmng.core.beamline_devices import read_devices
+from iocmng.core.devices import DeviceTable
 from iocmng.core.names import check_prefix
 from iocmng.errors import InvalidRequest
 
@@ -82,6 +85,8 @@ class Settings(BaseSettings):
 
     disable_ophyd: bool = True
     """Skip ophyd devices."""
+    device_timeout: Seconds = 5.0
+    """Seconds that an ophyd device may take to connect to its IOC."""
     pva: bool = True
     """Protocol of linked PVs: PV Access, else Channel Access."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -209,6 +214,10 @@ class Settings(BaseSettings):
             InvalidRequest: If it cannot be read.
         """
         return read_yaml(self.beamline_config) if self.beamline_config else {}
+
+    def device_table(self, beamline: Mapping[str, Any]) -> DeviceTable:
+        """Return the ophyd devices that the beamline file, given its contents, describes; none if they are off."""
+        return DeviceTable() if self.disable_ophyd else read_devices(beamline)
 
     @classmethod
     def settings_customise_sources(

@@ -119,6 +119,18 @@ class RunsOverview(Answer):
     """The newest that has ended."""
 
 
+class MadeDevice(Answer):
+    """An ophyd device that a plugin has made."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    name: str
+    prefix: str
+    """What stands before each of its PVs."""
+    device_class: str = Field(alias="class")
+    """Its Python class, with the module."""
+
+
 class PluginObject(Answer):
     """One plugin."""
 
@@ -191,6 +203,8 @@ class PluginObject(Answer):
     """When it will next run by itself, ISO 8601."""
     runs: RunsOverview | None
     """Its runs; null for a task."""
+    devices: list[MadeDevice]
+    """Ophyd devices that its process has made."""
 
 
 class PluginList(Answer):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from iocmng.api.table import PluginObjects, PluginTable
 from iocmng.core.backoff import Backoff
+from iocmng.core.devices import DeviceTable
 from iocmng.core.ports import ControllerClient
 from iocmng.core.state import Snapshot
 from iocmng.errors import IocmngError, ServerUnavailable
@@ -39,6 +40,7 @@ class SnapshotFollower:
 
     Attributes:
         table: The plugins.
+        devices: The beamline's devices.
         epoch: The Controller's life that the copy belongs to.
         version: The copy's version in that life.
         has_snapshot: Whether the Controller has answered at least once.
@@ -56,6 +58,7 @@ class SnapshotFollower:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.table = PluginTable()
+        self.devices = DeviceTable()
         self.epoch = ""
         self.version = 0
         self.has_snapshot = False
@@ -126,6 +129,7 @@ class SnapshotFollower:
     def _take(self, snapshot: Snapshot) -> None:
         if snapshot.complete:
             self.table.replace(snapshot.plugins)
+            self.devices = snapshot.devices or DeviceTable()
         elif snapshot.epoch == self.epoch:
             self.table.update(snapshot.plugins)
         else:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from iocmng.base.shown_run import ShownRun
+from iocmng.core.devices import CreatedDevice
 from iocmng.core.ports import PvServer
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.runs import RUN_LOG_LINES, RunReport
@@ -69,6 +70,7 @@ class StatusBoard:
         self._before_hang: tuple[str, str, str] | None = None
         self._hang_message = ""
         self._cycle_count = self._overruns = 0
+        self._devices: tuple[CreatedDevice, ...] = ()
         self._log: deque[str] = deque(maxlen=LOG_LINES)
         self._run: _RunPage | None = None
 
@@ -165,6 +167,15 @@ class StatusBoard:
             self._show(None, None, None, message)
         self._notify(True)
 
+    def show_devices(self, devices: tuple[CreatedDevice, ...]) -> None:
+        """Set which ophyd devices there are; nothing happens if they are the same."""
+        with self._lock:
+            if devices == self._devices:
+                return
+            self._devices = devices
+            self._version += 1
+        self._notify(True)
+
     def progress(self, percent: float) -> None:
         """Set PROGRESS."""
         if not self._shown.is_hidden:
@@ -202,6 +213,7 @@ class StatusBoard:
                 log=lines,
                 hung=self._before_hang is not None,
                 run=self._run.report() if self._run is not None else None,
+                devices=self._devices,
             )
 
     def _put(self, name: str, value: PvValue) -> None:

@@ -15,6 +15,7 @@ from iocmng.base.author_thread import AuthorThread
 from iocmng.base.board import StatusBoard
 from iocmng.base.call_watch import CallWatch
 from iocmng.base.construct import author_failure, construct
+from iocmng.base.devices import PluginDevices
 from iocmng.base.identity import Identity
 from iocmng.base.job import JobBase
 from iocmng.base.job_runner import JobRunner
@@ -26,7 +27,7 @@ from iocmng.base.shown_run import CopiedPvs, HiddenPvs, ShownRun
 from iocmng.base.task import TaskBase
 from iocmng.base.task_runner import TaskRunner
 from iocmng.core.builtin_pvs import JobState, Kind, TaskState
-from iocmng.core.ports import Clock, Mapper, PvServer
+from iocmng.core.ports import Clock, DeviceProvider, Mapper, PvServer
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.results import RESULT_MAX_BYTES
 from iocmng.core.runs import RunOrder, RunOutcome
@@ -83,8 +84,10 @@ class PluginHost:
         identity: Identity,
         log_level: str,
         values: Path | None = None,
+        *,
         result_max_bytes: int = RESULT_MAX_BYTES,
         mapper: Mapper | None = None,
+        devices: DeviceProvider | None = None,
     ) -> Future[tuple[RecordInfo, ...]]:
         """Make the records and the plugin's object, in the author's thread; nothing is served yet.
 
@@ -97,10 +100,10 @@ class PluginHost:
             values: Directory of the plugin's saved PV values; None where none are kept.
             result_max_bytes: Largest result of a job's run, in bytes of JSON.
             mapper: Runs the items of map(); None: they run in this process.
+            devices: Makes its ophyd devices; None where they are switched off.
         """
-        return self.thread.submit(
-            self._build, cls, identity, log_level, values, result_max_bytes, mapper or LocalMapper()
-        )
+        mapper = mapper or LocalMapper()
+        return self.thread.submit(self._build, cls, identity, log_level, values, result_max_bytes, mapper, devices)
 
     def serve_nothing(self) -> None:
         """Make no records: this process is for runs of a job whose PVs another one serves; called before build()."""
@@ -227,11 +230,13 @@ class PluginHost:
         values: Path | None,
         result_max_bytes: int,
         mapper: Mapper,
+        devices: DeviceProvider | None,
     ) -> tuple[RecordInfo, ...]:
         built_in = frozenset(pv.name for pv in identity.pvs if pv.built_in)
         board = self._board = StatusBoard(self._pvs, built_in, self._notify, self._shown)
         self._own_pvs = tuple(pv.name for pv in identity.pvs if not pv.built_in)
         records = self._pvs.build(identity.pv_prefix, identity.pvs, self._client_wrote)
+        logger = _logger(cls, identity.name, board, log_level)
         runtime = Runtime(
             name=identity.name,
             pv_prefix=identity.pv_prefix,
@@ -240,8 +245,9 @@ class PluginHost:
             pv_names=frozenset(pv.name for pv in identity.pvs),
             pvs=HiddenPvs(self._pvs, self._shown, identity.pvs) if cls.kind is Kind.JOB else self._pvs,
             board=board,
-            logger=_logger(cls, identity.name, board, log_level),
+            logger=logger,
             mapper=mapper,
+            devices=PluginDevices(devices, board, logger),
             typed_parameters=identity.checked.typed,
         )
         self._parameters = identity.checked

@@ -7,14 +7,16 @@ import datetime
 import difflib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn, SupportsIndex, TypeVar
 
 from iocmng.base.board import StatusBoard
+from iocmng.base.devices import PluginDevices
 from iocmng.base.local_mapper import LocalMapper
 from iocmng.base.mapping import MapCall, check_portable
 from iocmng.core.builtin_pvs import Kind, Mode
+from iocmng.core.devices import DeviceClass, DeviceWish
 from iocmng.core.ports import Mapper, PvServer
 from iocmng.core.pv_fields import PvValue, Severity
 from iocmng.errors import AuthorError, UnknownPv
@@ -36,6 +38,7 @@ class Runtime:
     board: StatusBoard
     logger: logging.Logger
     mapper: Mapper = field(default_factory=LocalMapper)
+    devices: PluginDevices = field(default_factory=PluginDevices)
     typed_parameters: Any = None
 
 
@@ -208,21 +211,72 @@ class PluginBase(abc.ABC):
         """
         raise AuthorError(f"{key} has no link, so {value!r} cannot be written through it within {timeout} s")
 
-    def get_device(self, device_name: str) -> Any | None:
-        """Return an ophyd device by name, or None where there is none of this name."""
-        return None
+    def get_device(self, device_name: str, timeout: float | None = None) -> Any | None:
+        """Return an ophyd device of the beamline's values.yaml, or None where there is none of this name.
 
-    def list_devices(self) -> list[str]:
-        """Return the names of the ophyd devices."""
-        return []
+        It is made at the first call, in the plugin's own process, and is the same one from then on.
 
-    def create_device(self, device_name: str, *args: Any, **kwargs: Any) -> Any:
-        """Make an ophyd device.
+        Args:
+            device_name: Its name.
+            timeout: Seconds that it may take to connect to its IOC; None takes IOCMNG_DEVICE_TIMEOUT. With 0 it is
+                returned at once, connected or not.
 
         Raises:
-            AuthorError: If ophyd devices are not available in this process.
+            TimedOut: If its IOC does not answer; the next call tries again.
+            AuthorError: If it cannot be made, because a package is missing, say.
         """
-        raise AuthorError(f"cannot make device {device_name!r}: ophyd devices are not available in this process")
+        return self._runtime.devices.get(device_name, timeout)
+
+    def list_devices(self) -> list[str]:
+        """Return the names of the ophyd devices: those of values.yaml, and those that create_device() has made."""
+        return self._runtime.devices.names()
+
+    def create_device(
+        self,
+        prefix: str,
+        devgroup: str | None = None,
+        devtype: str | None = None,
+        name: str | None = None,
+        cache: bool = True,
+        *,
+        device_class: DeviceClass | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Make an ophyd device: one of values.yaml by its name, or any other by its PV prefix and what it is.
+
+        Args:
+            prefix: What stands before each of its PVs; or the name of a device of values.yaml, and what is given
+                besides replaces what stands there.
+            devgroup: What kind of device infn_ophyd_hal shall make: mot, mag, diag, vac, io.
+            devtype: Which of that kind.
+            name: Its name; else the last segment of the prefix.
+            cache: Whether the same call returns the same device again, and get_device() knows it.
+            device_class: Its class, or the dotted path of it: ophyd, ophyd-async or a class of your own.
+            parameters: Keyword arguments of that class.
+            timeout: See get_device().
+
+        Raises:
+            TimedOut: If its IOC does not answer; the next call tries again.
+            AuthorError: If it cannot be made, or ophyd devices are switched off.
+        """
+        wish = DeviceWish(prefix, devgroup, devtype, name, device_class, dict(parameters or {}))
+        return self._runtime.devices.create(wish, timeout, cache)
+
+    def run_async(self, call: Awaitable[Any] | Callable[[], Awaitable[Any]], timeout: float | None = None) -> Any:
+        """Await a coroutine of an ophyd-async device in the devices' event loop, and return what it returns.
+
+        Args:
+            call: A coroutine, as `self.run_async(motor.user_readback.get_value())`; or a function without arguments
+                that returns something to await, for what must begin inside the loop:
+                `self.run_async(lambda: motor.set(3.0), timeout=30)`.
+            timeout: Seconds after which it is cancelled; None waits for ever.
+
+        Raises:
+            TimedOut: If it takes longer.
+            AuthorError: If ophyd devices are switched off.
+        """
+        return self._runtime.devices.run_async(call, timeout)
 
     @staticmethod
     def get_datetime() -> str:

@@ -23,12 +23,14 @@ from iocmng.core import pv_client
 from iocmng.core.manifest import Manifest
 from iocmng.core.manifest_text import parse_manifest
 from iocmng.core.names import check_plugin_name, check_prefix, site_prefix
+from iocmng.core.ports import DeviceProvider
 from iocmng.core.spec import RecordInfo
 from iocmng.epics.clients import EpicsPvClient
 from iocmng.epics.ioc import SoftIoc
 from iocmng.errors import InvalidRequest, IocmngError, PluginRejected
 from iocmng.loading.checks import check_syntax, read_manifest
 from iocmng.loading.importer import load_class
+from iocmng.ophyd import device_provider
 from iocmng.settings import Settings, load_settings
 
 
@@ -127,12 +129,13 @@ def run_plugin(options: RunOptions) -> NoReturn:
         raise InvalidRequest(f"there is no directory {options.directory}")
     prefix = options.prefix
     pv_prefix = check_prefix(prefix) if prefix is not None else site_prefix(settings.prefix, settings.beamline())
+    devices = _devices(settings)
     pv_client.install(EpicsPvClient(settings.pva))
     host = PluginHost(SoftIoc(), time)
     # Not where the server keeps its own: one of its plugins may have the same name.
     values = settings.state.joinpath("run-values", *pv_prefix.split(":"))
     try:
-        records = _build(host, signals, options, pv_prefix, settings, values)
+        records = _build(host, signals, options, pv_prefix, settings, values, devices)
         ca_port, pva_port = signals.result(host.thread.submit(host.serve))
         if options.pvout is not None:
             _write_names(options.pvout, records)
@@ -160,8 +163,24 @@ def _read(config: Path) -> Manifest:
         raise InvalidRequest(f"cannot read {config}: {error}") from error
 
 
+def _devices(settings: Settings) -> DeviceProvider | None:
+    """Return what makes ophyd devices, if they are switched on; say what in the beamline file cannot be used."""
+    if settings.disable_ophyd:
+        return None
+    table = settings.device_table(settings.beamline())
+    for problem in table.problems:
+        _say(f"{settings.beamline_config}: {problem}")
+    return device_provider(table, settings.device_timeout)
+
+
 def _build(
-    host: PluginHost, signals: _Signals, options: RunOptions, pv_prefix: str, settings: Settings, values: Path
+    host: PluginHost,
+    signals: _Signals,
+    options: RunOptions,
+    pv_prefix: str,
+    settings: Settings,
+    values: Path,
+    devices: DeviceProvider | None,
 ) -> tuple[RecordInfo, ...]:
     directory, manifest = options.directory.resolve(), _manifest(options)
     name = check_plugin_name(options.name or directory.name)
@@ -173,8 +192,16 @@ def _build(
         check_syntax(directory)  # the search for the class passes over a file that Python cannot read
         raise
     identity = signals.result(host.thread.submit(identify, name, pv_prefix, cls, manifest, {}, commit=None))
-    mapper = LocalMapper(str(directory))
-    return signals.result(host.build(cls, identity, settings.log_level, values, settings.result_max_bytes, mapper))
+    building = host.build(
+        cls,
+        identity,
+        settings.log_level,
+        values,
+        result_max_bytes=settings.result_max_bytes,
+        mapper=LocalMapper(str(directory)),
+        devices=devices,
+    )
+    return signals.result(building)
 
 
 def _write_names(file: Path, records: tuple[RecordInfo, ...]) -> None:

@@ -16,6 +16,7 @@ from iocmng.cluster.scheduled_runs import ScheduledRuns
 from iocmng.cluster.scheduler import Scheduler
 from iocmng.core.backoff import RestartPolicy
 from iocmng.core.builtin_pvs import Kind
+from iocmng.core.devices import DeviceTable
 from iocmng.core.lifecycle import Phase
 from iocmng.core.names import check_plugin_name
 from iocmng.core.ports import PluginLauncher, StateStore
@@ -50,10 +51,13 @@ class Controller(Replacements):
         policy: RestartPolicy | None = None,
         generations_kept: int = GENERATIONS_KEPT,
         run_limits: RunLimits | None = None,
+        devices: DeviceTable | None = None,
     ) -> None:
         super().__init__(
             launcher, store, site_prefix, policy or RestartPolicy(), generations_kept, run_limits or RunLimits()
         )
+        if devices is not None:
+            self._registry.devices = devices.outline()
         self._boot = Boot(
             self._registry, self._keeper, self._operations, self._watcher, self._loop, self._runs, launcher
         )

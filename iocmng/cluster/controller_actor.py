@@ -115,8 +115,11 @@ class ControllerActor:
     async def _start(self) -> Controller:
         settings = self._settings
         beamline = await asyncio.to_thread(settings.beamline)
+        devices = settings.device_table(beamline)
+        for problem in devices.problems:
+            _log.warning("%s: %s", settings.beamline_config, problem)
         if self._launcher is None:
-            self._launcher = RayLauncher(settings.without_secrets())
+            self._launcher = RayLauncher(settings.without_secrets(), devices)
         store = await asyncio.to_thread(open_state, settings)
         controller = Controller(
             self._launcher,
@@ -125,6 +128,7 @@ class ControllerActor:
             RestartPolicy(Backoff(settings.crash_backoff, 2.0, settings.crash_backoff_limit), settings.stable_after),
             settings.generations_kept,
             RunLimits(settings.runs_queued, settings.cancel_grace, settings.run_timeout),
+            devices,
         )
         try:
             await controller.start(await asyncio.to_thread(self._plugins_file))

@@ -16,6 +16,7 @@ from iocmng.cluster.nodes import ANSWER_TIMEOUT, is_alive, lease_bound, own_node
 from iocmng.cluster.plugin_actor import Served
 from iocmng.cluster.ray_errors import plugin_call
 from iocmng.cluster.shipping import Shipping
+from iocmng.core.devices import DeviceTable
 from iocmng.core.ports import Bundle
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.runs import RunOrder, RunOutcome
@@ -38,8 +39,11 @@ class RayPluginHandle:
     The actor is detached and named: it outlives the Controller, and the next one finds it.
     """
 
-    def __init__(self, settings: Settings, actor: Coroutine[Any, Any, Any], shipping: Shipping) -> None:
+    def __init__(
+        self, settings: Settings, actor: Coroutine[Any, Any, Any], shipping: Shipping, devices: DeviceTable
+    ) -> None:
         self._settings = settings
+        self._devices = devices
         self._making = asyncio.ensure_future(actor)
         self._actor: Any = None  # until it is made
         self._shipping = shipping
@@ -79,7 +83,7 @@ class RayPluginHandle:
         words = LastWords(self._settings)
         await self._limited(self._actor.note_fatal_signals.remote(words), "import", self._settings.import_timeout)
         self.last_words = words
-        call = self._actor.prepare.remote(spec, bundle, site_prefix, self._settings)
+        call = self._actor.prepare.remote(spec, bundle, site_prefix, self._settings, self._devices)
         return await self._limited(call, "import", self._settings.import_timeout)
 
     async def build(self) -> tuple[RecordInfo, ...]:
@@ -143,7 +147,8 @@ class RayPluginHandle:
             self._digest = bundle.digest
             await self._shipping.bring(bundle, self.remote_node)
         limit = self._settings.import_timeout + self._settings.initialize_timeout
-        await self._limited(self._actor.prepare_runs.remote(spec, bundle, site_prefix, self._settings), "import", limit)
+        call = self._actor.prepare_runs.remote(spec, bundle, site_prefix, self._settings, self._devices)
+        await self._limited(call, "import", limit)
 
     async def retire(self) -> bool:
         """Have a process that is for runs alone end with its run; return False if it is none."""

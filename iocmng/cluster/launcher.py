@@ -22,6 +22,7 @@ from iocmng.cluster.placing import place
 from iocmng.cluster.plugin_actor import PluginProcess
 from iocmng.cluster.ray_errors import plugin_call
 from iocmng.cluster.shipping import Shipping
+from iocmng.core.devices import DeviceTable
 from iocmng.core.ports import ANYWHERE, Bundle, FoundProcess, Placement
 from iocmng.core.source import Source
 from iocmng.core.spec import FilesRef
@@ -47,8 +48,9 @@ _log = logging.getLogger(__name__)
 class RayLauncher:
     """Makes bundles and processes; implements core.ports.PluginLauncher."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, devices: DeviceTable | None = None) -> None:
         self._settings = settings
+        self._devices = devices or DeviceTable()
         self._warm: deque[RayPluginHandle] = deque()
         self._began = time.monotonic()
         self._shipping = Shipping(settings)
@@ -117,7 +119,7 @@ class RayLauncher:
         return self._handle(plugin_call(self._make.remote(self._settings.plugin_cpus, wishes)))
 
     def _handle(self, actor: Coroutine[Any, Any, Any]) -> RayPluginHandle:
-        return RayPluginHandle(self._settings, actor, self._shipping)
+        return RayPluginHandle(self._settings, actor, self._shipping, self._devices)
 
     async def find_processes(self) -> list[FoundProcess]:
         """Return the processes that an earlier Controller has left and that serve a plugin."""

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -21,6 +22,7 @@ from iocmng.cluster.lease import Lease, now
 from iocmng.cluster.ray_mapper import RayMapper
 from iocmng.core import pv_client
 from iocmng.core.builtin_pvs import Kind
+from iocmng.core.devices import DeviceTable
 from iocmng.core.manifest import NO_SCHEDULE
 from iocmng.core.names import plugin_pv_prefix, plugin_segment
 from iocmng.core.ports import Bundle
@@ -34,6 +36,7 @@ from iocmng.epics.ioc import SoftIoc
 from iocmng.epics.loader import load_epics
 from iocmng.errors import CheckFailure, PluginCrashed, PluginRejected, WrongKind
 from iocmng.loading.importer import load_class
+from iocmng.ophyd import device_provider
 from iocmng.settings import Settings
 
 REPORT_PERIOD = 1.0
@@ -101,12 +104,15 @@ class PluginProcess:
         faulthandler.enable(words.open(), all_threads=False)
         self._words = words
 
-    async def prepare(self, spec: PluginSpec, bundle: Bundle, site_prefix: str, settings: Settings) -> PluginFacts:
+    async def prepare(
+        self, spec: PluginSpec, bundle: Bundle, site_prefix: str, settings: Settings, devices: DeviceTable
+    ) -> PluginFacts:
         """Import the plugin and check everything about it."""
         self._spec, self._bundle = spec, bundle
         self._log_level, self._result_max_bytes = settings.log_level, settings.result_max_bytes
         self._values = settings.values_dir(spec.name)
         self._mapper = RayMapper(bundle, settings)
+        self._devices = device_provider(devices, settings.device_timeout)
         pv_client.install(EpicsPvClient(settings.pva))
         assert self._host is not None
         manifest = bundle.manifest
@@ -144,14 +150,7 @@ class PluginProcess:
 
     async def build(self) -> tuple[tuple[RecordInfo, ...], float]:
         """Make the plugin's object and its records; return these, and the time, see `next_report`."""
-        assert self._host is not None
-        assert self._class is not None
-        assert self._identity is not None
-        self._records = await asyncio.wrap_future(
-            self._host.build(
-                self._class, self._identity, self._log_level, self._values, self._result_max_bytes, self._mapper
-            )
-        )
+        self._records = await self._build(self._values)
         return self._records, now()
 
     async def start(self, running: bool, lease: float | None, since: float) -> tuple[Endpoint, Report, float]:
@@ -220,17 +219,14 @@ class PluginProcess:
         outcome = await asyncio.wrap_future(self._host.run_job(order))
         return outcome, self._host.report()
 
-    async def prepare_runs(self, spec: PluginSpec, bundle: Bundle, site_prefix: str, settings: Settings) -> None:
+    async def prepare_runs(
+        self, spec: PluginSpec, bundle: Bundle, site_prefix: str, settings: Settings, devices: DeviceTable
+    ) -> None:
         """Import, check and make a job for runs whose PVs another process serves."""
         assert self._host is not None
         self._host.serve_nothing()
-        await self.prepare(spec, bundle, site_prefix, settings)
-        assert self._class is not None
-        assert self._identity is not None
-        building = self._host.build(
-            self._class, self._identity, self._log_level, result_max_bytes=self._result_max_bytes
-        )
-        await asyncio.wrap_future(building)
+        await self.prepare(spec, bundle, site_prefix, settings, devices)
+        await self._build(None)
         self._only_runs = True
 
     async def retire(self) -> bool:
@@ -274,6 +270,21 @@ class PluginProcess:
         await asyncio.wrap_future(self._host.end())
         await asyncio.sleep(REPORT_PAUSE)  # EPICS's own threads send the last values to the clients
         return self._host.report()
+
+    async def _build(self, values: Path | None) -> tuple[RecordInfo, ...]:
+        assert self._host is not None
+        assert self._class is not None
+        assert self._identity is not None
+        building = self._host.build(
+            self._class,
+            self._identity,
+            self._log_level,
+            values,
+            result_max_bytes=self._result_max_bytes,
+            mapper=self._mapper,
+            devices=self._devices,
+        )
+        return await asyncio.wrap_future(building)
 
     def _renew(self, lease: float | None, since: float) -> None:
         assert self._host is not None

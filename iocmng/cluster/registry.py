@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from iocmng.cluster.view import plugin_view, shown_status
+from iocmng.core.devices import CreatedDevice, DeviceTable
 from iocmng.core.lifecycle import Phase, check_transition
 from iocmng.core.runs import Run, RunState
 from iocmng.core.spec import FilesRef, PluginSpec, PluginStatus, Report
@@ -54,6 +55,7 @@ class Registry:
         # Versions of a later life are higher, so that a replica that missed the change cannot mistake one for another.
         self.version = time.time_ns() // 1_000_000
         self.ready = False
+        self.devices = DeviceTable()
         self.last_event = 0
         self.on_event: Callable[[Event], None] = lambda _: None
         self.owner_of: Callable[[str], str | None] = lambda _: None
@@ -198,7 +200,8 @@ class Registry:
         plugins = {name: self.view(name) for name in names}
         events = () if complete else tuple(event for version, event in self._recent if version > after)
         runs = () if complete else tuple(run for version, run in self._recent_runs.values() if version > after)
-        return Snapshot(self.epoch, self.version, complete, plugins, self.ready, events, runs)
+        devices = self.devices if complete else None
+        return Snapshot(self.epoch, self.version, complete, plugins, self.ready, events, runs, devices)
 
     async def _wait_for_news(self, after: int) -> None:
         end = time.monotonic() + WATCH_TIMEOUT
@@ -266,6 +269,6 @@ class Registry:
         self._forgotten_at = max(self._changed_at.pop(name) for name in gone)
 
 
-def _words(report: Report) -> tuple[str, str, str, bool]:
+def _words(report: Report) -> tuple[str, str, str, bool, tuple[CreatedDevice, ...]]:
     """Return what of a report is more than a counter."""
-    return report.status, report.state, report.message, report.running
+    return report.status, report.state, report.message, report.running, report.devices

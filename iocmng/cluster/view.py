@@ -109,6 +109,10 @@ def _observed_keys(status: PluginStatus) -> dict[str, Any]:
         "overruns": report.overruns if report else 0,
         "message": shown_message(status),
         "hung": status.silent or bool(report and report.hung),
+        "devices": [
+            {"name": device.name, "prefix": device.prefix, "class": device.class_name}
+            for device in (report.devices if report else ())
+        ],
     }
 
 

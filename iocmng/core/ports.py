@@ -7,11 +7,12 @@ without them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from iocmng.core.builtin_pvs import Kind
+from iocmng.core.devices import CreatedDevice, DeviceWish
 from iocmng.core.manifest import Manifest
 from iocmng.core.pv_fields import PvValue, Severity
 from iocmng.core.pvs import DeclaredPv
@@ -62,6 +63,48 @@ class PvClient(Protocol):
 
     def put(self, pv_name: str, value: Any, timeout: float) -> None:
         """Write a PV and wait until it is done."""
+        ...
+
+
+class DeviceProvider(Protocol):
+    """Makes ophyd devices in a plugin's process. Thread-safe; blocks until a device is connected."""
+
+    def names(self) -> list[str]:
+        """Return the names of the devices that values.yaml describes, and of those that were made besides."""
+        ...
+
+    def get(self, name: str, timeout: float | None) -> Any | None:
+        """Return a device, made at the first call, or None where none has this name.
+
+        Args:
+            name: Its name.
+            timeout: Seconds that it may take to connect; 0 does not wait, None takes the site's time.
+
+        Raises:
+            TimedOut: If its IOC does not answer.
+            AuthorError: If it cannot be made.
+        """
+        ...
+
+    def create(self, wish: DeviceWish, timeout: float | None, keep: bool) -> Any:
+        """Return a device that an author describes; the one that was made before, if `keep`.
+
+        Raises:
+            TimedOut: If its IOC does not answer.
+            AuthorError: If it cannot be made.
+        """
+        ...
+
+    def created(self) -> tuple[CreatedDevice, ...]:
+        """Return what has been made and kept."""
+        ...
+
+    def run_async(self, call: Awaitable[Any] | Callable[[], Awaitable[Any]], timeout: float | None) -> Any:
+        """Await something in the event loop of the asynchronous devices; return what it returns.
+
+        Raises:
+            TimedOut: If it takes longer; it is cancelled then.
+        """
         ...
 
 

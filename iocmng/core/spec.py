@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iocmng.core.builtin_pvs import Kind
+from iocmng.core.devices import CreatedDevice
 from iocmng.core.lifecycle import Phase
 from iocmng.core.parameters import ParametersSchema
 from iocmng.core.pv_fields import PvValue, Severity
@@ -124,6 +125,7 @@ class Report:
         run: The run that goes on, if there is one.
         wanted_runs: How often a client has written 1 to a job's RUN, and nobody has taken it.
         puts: PVs that a run has set in a process that serves none, since the last report, in their order.
+        devices: Ophyd devices that it has made.
     """
 
     version: int
@@ -146,6 +148,8 @@ class Report:
     def without_log(self) -> Report:
         """Return the report without its log lines."""
         return replace(self, log=(), run=self.run and replace(self.run, log=()))
+
+    devices: tuple[CreatedDevice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

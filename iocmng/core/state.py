@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from iocmng.core.devices import DeviceTable
 from iocmng.core.runs import Run, RunState
 from iocmng.core.spec import FilesRef, PluginSpec
 
@@ -143,6 +144,7 @@ class Snapshot:
         ready: Whether the plugins of the store and of the plugins file have been started, or have failed to.
         events: What happened after the version that the caller knew, oldest first; with a complete snapshot none.
         runs: Runs that changed after it, as they are now, without their log; with a complete snapshot none.
+        devices: The beamline's devices, with a complete snapshot; they do not change in the Controller's life.
     """
 
     epoch: str
@@ -152,3 +154,4 @@ class Snapshot:
     ready: bool
     events: tuple[Event, ...] = ()
     runs: tuple[Run, ...] = ()
+    devices: DeviceTable | None = None

@@ -18,6 +18,7 @@ from iocmng.api.event_hub import StreamLimits
 from iocmng.api.snapshot import FollowTimes
 from iocmng.core.backoff import Backoff
 from iocmng.core.builtin_pvs import Kind
+from iocmng.core.devices import DeviceTable
 from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.core.runs import Run, RunRequest, RunState
 from iocmng.core.state import Applied, Event, Generation, Snapshot
@@ -95,6 +96,7 @@ class FakeController:
         self.applied: list[Applied] = []
         self.past: dict[str, list[Generation]] = {}
         self.stored: list[Event] = []
+        self.devices = DeviceTable()
         self.gate = asyncio.Event()
         self.gate.set()
         self.publishing = asyncio.Event()
@@ -291,7 +293,7 @@ class FakeController:
 
     def _snapshot(self, epoch: str, after: int) -> Snapshot:
         if epoch != self.epoch:
-            return Snapshot(self.epoch, self.version, True, dict(self.plugins), self.ready)
+            return Snapshot(self.epoch, self.version, True, dict(self.plugins), self.ready, devices=self.devices)
         news = [(name, event) for version, name, event in self._history if version > after]
         changes = {name: self.plugins.get(name) for name, _ in news if name}
         events = tuple(event for _, event in news if isinstance(event, Event))

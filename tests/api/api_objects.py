@@ -62,6 +62,7 @@ def plugin_object(name: str, kind: str | None = "task", **changes: Any) -> dict[
         "schedule": None,
         "next_run": None,
         "runs": {"queued": 0, "running": [], "last": None} if kind == "job" else None,
+        "devices": [],
     } | changes
 
 

@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 from packaging.requirements import Requirement
 from support import LOOPBACK, Server, free_port, wait_for, write_files
 
+from iocmng.core.beamline_devices import read_devices
 from iocmng.core.manifest_text import parse_manifest
 from iocmng.core.names import site_prefix
 from iocmng.loading.plugins_file import read_plugins_file
@@ -247,6 +248,7 @@ def test_files_are_legal(block, tmp_path):
             load_settings(file)
         case "values.yaml":
             site_prefix(None, read_yaml(file))
+            assert read_devices(read_yaml(file)).problems == ()
         case "requirements.txt":
             assert [Requirement(line) for line in block.text.splitlines() if not line.startswith("#")]
         case name:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from iocmng.api.routes import apply, changes, events, health, history, plugins, pvs, runs
+from iocmng.api.routes import apply, changes, devices, events, health, history, plugins, pvs, runs
 
 
 def register(app: FastAPI) -> None:
     """Add all calls to the application."""
     plugins.register(app)
     pvs.register(app)
+    devices.register(app)
     health.register(app)
     changes.register(app)
     runs.register(app)
