@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from iocmng.base.author_thread import AuthorThread
+from iocmng.base.author_thread import AuthorThread, Calling
 from iocmng.base.board import StatusBoard
 from iocmng.base.call_watch import CallWatch
 from iocmng.base.construct import author_failure, construct
@@ -40,9 +40,16 @@ class PluginHost:
         pvs: Serves the plugin's records.
         clock: Time for the cycles.
         notify: Told of each change of the report; must return quickly.
+        thread: Runs the author's code; None makes a thread for it.
     """
 
-    def __init__(self, pvs: PvServer, clock: Clock, notify: Callable[[bool], None] | None = None) -> None:
+    def __init__(
+        self,
+        pvs: PvServer,
+        clock: Clock,
+        notify: Callable[[bool], None] | None = None,
+        thread: Calling | None = None,
+    ) -> None:
         self._pvs = pvs
         self._clock = clock
         self._notify = notify
@@ -52,7 +59,9 @@ class PluginHost:
         self._runner: TaskRunner | JobRunner | None = None
         self._watch: CallWatch | None = None
         self._values: SavedValues | None = None
-        self.thread = AuthorThread(clock)
+        self._began = 0.0
+        self._beats = 0
+        self.thread: Calling = thread or AuthorThread(clock)
 
     def build(
         self, cls: type[PluginBase], identity: Identity, log_level: str, values: Path | None = None
@@ -74,16 +83,21 @@ class PluginHost:
 
         Called in the author's thread, once the process that served the PVs before has ended.
         """
-        if self._values is not None:
-            self._values.restore()
-        if isinstance(self._runner, TaskRunner):
-            self._runner.set_enabled(bool(self._pvs.get("ENABLE")))
-        ports = self._pvs.run()
+        ports = self.open()
         threading.Thread(target=self._beat, name="iocmng-heartbeat", daemon=True).start()
         if self._values is not None:
             # Apart from the heartbeat, which a slow disk must not hold up.
             threading.Thread(target=self._keep, args=(self._values,), name="iocmng-autosave", daemon=True).start()
         return ports
+
+    def open(self) -> tuple[int, int]:
+        """Do what serve() does, but for the threads: the caller calls beat() each second."""
+        if self._values is not None:
+            self._values.restore()
+        if isinstance(self._runner, TaskRunner):
+            self._runner.set_enabled(bool(self._pvs.get("ENABLE")))
+        self._began = self._clock.monotonic()
+        return self._pvs.run()
 
     def set_running(self, running: bool) -> Future[None]:
         """Start or stop the cycles; a job has none, so nothing happens to it.
@@ -107,6 +121,12 @@ class PluginHost:
         if not isinstance(self._runner, JobRunner):
             raise WrongKind("only a job can be run")
         return self.thread.submit(self._runner.run, parameters)
+
+    @property
+    def plugin(self) -> PluginBase:
+        """The plugin's object, once it is built."""
+        assert self._plugin is not None
+        return self._plugin
 
     def report(self) -> Report:
         """Return what there is to tell."""
@@ -184,15 +204,18 @@ class PluginHost:
             case _:
                 pass
 
+    def beat(self) -> None:
+        """Show that the process lives, and look after calls that do not return."""
+        self._beats += 1
+        if isinstance(self._plugin, TaskBase):
+            self._pvs.put("HEARTBEAT", self._beats & 0x7FFFFFFF)
+            self._pvs.put("UPTIME", int(self._clock.monotonic() - self._began))
+        if self._watch is not None:
+            self._watch.look()
+
     def _beat(self) -> None:
-        started, beats = self._clock.monotonic(), 0
         while not self._ended.wait(HEARTBEAT_PERIOD):
-            beats += 1
-            if isinstance(self._plugin, TaskBase):
-                self._pvs.put("HEARTBEAT", beats & 0x7FFFFFFF)
-                self._pvs.put("UPTIME", int(self._clock.monotonic() - started))
-            if self._watch is not None:
-                self._watch.look()
+            self.beat()
 
     def _keep(self, values: SavedValues) -> None:
         while not self._ended.wait(SAVE_PERIOD):

@@ -86,6 +86,20 @@ def run(
 
 
 @app.command()
+def validate(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the plugin.")],
+    name: Annotated[str | None, typer.Option(help="Name of the plugin; the directory's if not given.")] = None,
+    prefix: Annotated[str | None, typer.Option(help="PREFIX of all PVs (IOCMNG_PREFIX).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the `validation` object and nothing else.")] = False,
+) -> None:
+    """Make the checks of a server here, and print what each has found. Code of the plugin runs in a process apart."""
+    from iocmng.cli.validate import validate as check
+
+    if not check(directory, name, prefix, as_json):
+        sys.exit(FAILED)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)

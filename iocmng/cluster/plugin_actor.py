@@ -13,16 +13,15 @@ from typing import Any
 
 import ray
 
+from iocmng.base.facts import plugin_facts
 from iocmng.base.host import PluginHost
 from iocmng.base.identity import Identity, identify
 from iocmng.base.plugin import PluginBase
 from iocmng.cluster.last_words import LastWords
 from iocmng.cluster.lease import Lease, now
 from iocmng.core import pv_client
-from iocmng.core.builtin_pvs import Kind
-from iocmng.core.names import plugin_pv_prefix, plugin_segment
+from iocmng.core.names import plugin_pv_prefix
 from iocmng.core.ports import Bundle
-from iocmng.core.pvs import Pv
 from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Report
 from iocmng.epics.clients import EpicsPvClient
 from iocmng.epics.ioc import SoftIoc
@@ -110,19 +109,7 @@ class PluginProcess:
         prefix = plugin_pv_prefix(site_prefix, spec.name, manifest.prefix)
         identity = identify(spec.name, prefix, cls.kind, manifest, spec.parameters, bundle.commit)
         self._identity = identity
-        self._facts = PluginFacts(
-            kind=cls.kind,
-            class_name=cls.__name__,
-            mode=identity.mode.value if cls.kind is Kind.TASK else "",
-            pv_prefix=prefix,
-            plugin_prefix=plugin_segment(spec.name, manifest.prefix),
-            parameters=identity.parameters,
-            pv_definitions={"inputs": _plain(manifest.inputs), "outputs": _plain(manifest.outputs)},
-            commit=bundle.commit,
-            branch=bundle.branch,
-            resources=manifest.resources,
-            node_labels=manifest.node,
-        )
+        self._facts = plugin_facts(cls, identity, manifest, bundle.commit, bundle.branch)
         return self._facts
 
     async def build(self) -> tuple[tuple[RecordInfo, ...], float]:
@@ -214,8 +201,3 @@ class PluginProcess:
         self._changed.set()
         if urgent:
             self._urgent.set()
-
-
-def _plain(pvs: Mapping[str, Pv]) -> dict[str, Any]:
-    """Return PV definitions as plain JSON, as the REST API shows them."""
-    return {name: pv.model_dump(mode="json", exclude_none=True) for name, pv in pvs.items()}
