@@ -28,13 +28,13 @@ from iocmng.core.functions import register
 from iocmng.core.manifest import json_schema
 from iocmng.core.pv_fields import Direction
 from iocmng.core.pvs import BoolPv, DeclaredPv, EnumPv, IntPv
-from iocmng.core.request import PluginRequest
+from iocmng.core.request import PluginRequest, plugins_file_schema
 from iocmng.epics.records import record_type
 from iocmng.settings import Settings
 
 DOCS = Path(__file__).parent
 REFERENCE = DOCS / "reference"
-SCHEMA = REFERENCE / "config.schema.json"
+TEMPLATE = DOCS.parent / "plugins_template" / "project"
 COMMAND = ".venv/bin/python docs/generate.py"
 
 # The defaults that the machine decides.
@@ -419,7 +419,12 @@ _PART = re.compile(r"(<!-- begin (?P<name>[\w-]+) -->\n).*?(<!-- end (?P=name) -
 
 def rendered() -> dict[Path, str]:
     """Return every file that this script writes, with the contents it should have."""
-    files = {SCHEMA: json.dumps(json_schema(), indent=2) + "\n"}
+    config, plugins = (json.dumps(schema, indent=2) + "\n" for schema in (json_schema(), plugins_file_schema()))
+    files = {
+        REFERENCE / "config.schema.json": config,
+        TEMPLATE / "config.schema.json": config,
+        REFERENCE / "plugins.schema.json": plugins,
+    }
     for page in sorted(REFERENCE.glob("*.md")):
         text = page.read_text(encoding="utf-8")
         if _PART.search(text):

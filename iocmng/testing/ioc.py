@@ -164,7 +164,7 @@ class IocProcess:
             case "bool":
                 value = bool(answer)
             case "string":
-                value = str(answer)
+                value = str.__str__(answer)  # p4p's own str() shows the time too
             case _:
                 value = int(answer)
         return Reading(value, list(Severity)[int(answer.severity)], shown_text(declared, value))
