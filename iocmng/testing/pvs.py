@@ -48,6 +48,8 @@ class FakePv:
 
     def _own_severity(self, value: PvValue) -> Severity:
         match self.declared.pv:
+            case FloatPv() if isinstance(value, float) and math.isnan(value):
+                return Severity.INVALID  # EPICS calls it undefined, whatever the limits
             case FloatPv() | IntPv() as pv if isinstance(value, float | int):
                 return self._limit_severity(pv.alarms, float(value))
             case BoolPv() as pv if value and pv.alarm_on:
