@@ -5,8 +5,8 @@ With pytest, the fixtures `run_plugin` and `ioc` are there as soon as iocmng is 
 
 from iocmng.testing.clock import FakeClock
 from iocmng.testing.harness import PluginHarness
-from iocmng.testing.ioc import IocProcess
+from iocmng.testing.ioc import IocProcess, Reading
 from iocmng.testing.outside import FakePvClient
 from iocmng.testing.pvs import FakePv, FakePvs
 
-__all__ = ["FakeClock", "FakePv", "FakePvClient", "FakePvs", "IocProcess", "PluginHarness"]
+__all__ = ["FakeClock", "FakePv", "FakePvClient", "FakePvs", "IocProcess", "PluginHarness", "Reading"]
