@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from iocmng.core.pv_fields import PvValue, Severity
 from iocmng.core.pvs import DeclaredPv
 from iocmng.core.yaml_text import load_yaml
 from iocmng.epics.clients import EpicsPvClient
-from iocmng.errors import TimedOut, UnknownPv
+from iocmng.errors import AuthorError, TimedOut, UnknownPv
 from iocmng.loading.checks import read_manifest
 from iocmng.loading.processes import inherited_environment
 from iocmng.testing.pvs import as_client_puts, shown_text
@@ -52,7 +52,7 @@ _LOOPBACK = {
     "EPICS_PVA_AUTO_ADDR_LIST": "NO",
 }
 
-_numbers = itertools.count(1)
+_CLIENT = {"EPICS_PVA_ADDR_LIST": "127.0.0.1", "EPICS_PVA_AUTO_ADDR_LIST": "NO"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,31 +99,16 @@ class IocProcess:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         directory = plugin_directory(plugin)
-        number = next(_numbers)
-        self.prefix = prefix or f"TEST-{os.getpid()}-{number}"
-        self._log_file, names = work / f"ioc-{number}.log", work / f"ioc-{number}.pvs"
-        options = [
-            "--pvout",
-            str(names),
-            "--prefix",
-            self.prefix,
-            *(["--name", check_plugin_name(name)] if name else []),
-        ]
+        label = uuid.uuid4().hex[:8].upper()
+        self.prefix = prefix or f"TEST-{label}"
+        self._log_file, names = work / f"{label}.log", work / f"{label}.pvs"
+        options = ["--prefix", self.prefix, "--pvout", str(names)]
+        if name:
+            options += ["--name", check_plugin_name(name)]
         if parameters:
-            options += ["--config", str(_with_parameters(directory, parameters, work / f"ioc-{number}.yaml"))]
-        with self._log_file.open("wb") as output:
-            self._process = subprocess.Popen(
-                # -P: else modules beside the plugin would stand in the place of Python's own.
-                [sys.executable, "-P", "-m", "iocmng", "run", str(directory), *options],
-                env=inherited_environment(os.environ)
-                | _LOOPBACK
-                | {"IOCMNG_STATE_DIR": str(work / "state")}
-                | dict(environment or {}),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+            options += ["--config", str(_with_parameters(directory, parameters, work / f"{label}.yaml"))]
+        state = {"IOCMNG_STATE_DIR": str(work / "state")}
+        self._process = _start(directory, options, self._log_file, {**state, **(environment or {})})
         try:
             port = self._wait_until_serving()
         except BaseException:
@@ -131,14 +116,7 @@ class IocProcess:
             raise
         served = [line.rpartition(":")[2] for line in names.read_text(encoding="utf-8").splitlines()]
         self._declared = _declared(read_manifest(directory), served)
-        self._client = EpicsPvClient(
-            True,
-            {
-                "EPICS_PVA_NAME_SERVERS": f"127.0.0.1:{port}",
-                "EPICS_PVA_ADDR_LIST": "127.0.0.1",
-                "EPICS_PVA_AUTO_ADDR_LIST": "NO",
-            },
-        )
+        self._client = EpicsPvClient(True, {**_CLIENT, "EPICS_PVA_NAME_SERVERS": f"127.0.0.1:{port}"})
 
     @property
     def output(self) -> str:
@@ -201,25 +179,29 @@ class IocProcess:
             timeout: Seconds.
 
         Raises:
-            AssertionError: If it does not become that in time; the text has the last value and the IOC's output.
+            AssertionError: If it does not become that in time, or the IOC ends; the text has the last value and the
+                IOC's output.
+            UnknownPv: If the plugin declares no such PV.
         """
         is_wanted: Callable[[Reading], Any] = (
             (lambda reading: wanted(reading.value))
             if callable(wanted)
             else (lambda reading: wanted in (reading.value, reading.text))
         )
+        self._find(name)
         end = time.monotonic() + timeout
         reading: Reading | None = None
         while True:
-            with contextlib.suppress(TimedOut):
-                reading = self.read(name, timeout=max(0.1, min(GET_TIMEOUT, end - time.monotonic())))
+            ended = self._process.poll() is not None
+            with contextlib.suppress(TimedOut, AuthorError):  # it may be about to end
+                reading = self.read(name, timeout=max(0.1, min(1.0, end - time.monotonic())))
                 if is_wanted(reading):
                     return reading
-            if time.monotonic() > end:
+            if ended or time.monotonic() > end:
+                limit = f"before the IOC ended with {self._process.returncode}" if ended else f"within {timeout:g} s"
                 shown = reading and (reading.text, reading.severity.value)
                 raise AssertionError(
-                    f"{self.pv(name)} did not become {wanted!r} within {timeout:g} s; it is {shown}; "
-                    f"the IOC says:\n{self.output}"
+                    f"{self.pv(name)} did not become {wanted!r} {limit}; it is {shown}; the IOC says:\n{self.output}"
                 )
             time.sleep(POLL_PERIOD)
 
@@ -256,6 +238,21 @@ class IocProcess:
                 how = f"ended with {self._process.returncode}" if ended else f"has no PVs after {START_TIMEOUT:g} s"
                 raise AssertionError(f"the IOC {how}:\n{self.output}")
             time.sleep(POLL_PERIOD)
+
+
+def _start(
+    directory: Path, options: Sequence[str], log_file: Path, environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    with log_file.open("wb") as output:
+        return subprocess.Popen(
+            # -P: else modules beside the plugin would stand in the place of Python's own.
+            [sys.executable, "-P", "-m", "iocmng", "run", str(directory), *options],
+            env=inherited_environment(os.environ) | _LOOPBACK | dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
 
 
 def _declared(manifest: Manifest, names: Sequence[str]) -> dict[str, DeclaredPv]:

@@ -66,6 +66,21 @@ def test_what_does_not_come_is_told_with_the_last_value(ioc):
         mirror.wait_for("WRITES", 7, timeout=0.2)
 
 
+def test_an_ioc_that_ends_is_not_waited_for(ioc, tmp_path):
+    """A plugin whose initialize() raises has served its PVs for a moment; wait_for() tells that it is gone, and why."""
+    source = """\
+        from iocmng import TaskBase
+
+        class Broken(TaskBase):
+            def initialize(self): raise OSError("no such port")
+            def execute(self): pass
+            def cleanup(self): pass
+        """
+    broken = ioc(write_files(tmp_path / "broken", {"p.py": source}))
+    with pytest.raises(AssertionError, match=r"before the IOC ended with 1; [\s\S]*no such port"):
+        broken.wait_for("STATUS", "RUN", timeout=60)
+
+
 def test_an_ioc_that_will_not_end_is_killed(tmp_path, monkeypatch):
     """close() ends it whatever it does."""
     monkeypatch.setattr("iocmng.testing.ioc.STOP_TIMEOUT", 0.5)
