@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Mapping
@@ -21,6 +22,9 @@ from iocmng.testing.inline import InlineThread
 from iocmng.testing.outside import FakePvClient
 from iocmng.testing.pvs import FakePvs
 from iocmng.testing.source import Config, Plugin, load_plugin
+
+_AUTHORS = (Exception, SystemExit, asyncio.CancelledError, GeneratorExit)
+"""What author's code may raise for itself."""
 
 
 class PluginHarness:
@@ -85,6 +89,7 @@ class PluginHarness:
         identity = identify(name, pv_prefix, loaded.cls.kind, loaded.manifest, parameters, commit=None)
         self._logger = logging.getLogger(f"iocmng.{loaded.cls.kind.value}.{name}")
         self._handlers = list(self._logger.handlers)
+        self._logger.addFilter(self._look_at_error)
         self._host.build(loaded.cls, identity, "debug").result()
         self.pvs.listeners.append(self._note)
         self._thread.submit(self._host.open).result()
@@ -175,6 +180,7 @@ class PluginHarness:
         self._host.end().result()
         self._report()
         self._logger.handlers[:] = self._handlers
+        self._logger.removeFilter(self._look_at_error)
         self._leave()
 
     def _leave(self) -> None:
@@ -182,6 +188,7 @@ class PluginHarness:
         sys.path[:] = self._path
 
     def _note(self, name: str, value: PvValue) -> None:
+        self._look_at_error()
         if name == "STATUS" and self.status == JobState.RUNNING:
             self.progress = []
         if name == "PROGRESS":
@@ -189,6 +196,16 @@ class PluginHarness:
             if float(value) >= self._cancel_at:
                 self._cancel_at = float("inf")
                 self._host.ask_to_end()
+
+    def _look_at_error(self, record: logging.LogRecord | None = None) -> bool:
+        """Let what is meant for pytest reach it: Ctrl-C, time-outs, fail() and skip() in a stub.
+
+        The runners take whatever author's code raises for the author's, and show and log it while they handle it.
+        """
+        error = sys.exception()
+        if error is not None and not isinstance(error, _AUTHORS):
+            self._thread.interruption = error
+        return True
 
     def _report(self) -> Report:
         report = self._host.report()

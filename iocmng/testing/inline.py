@@ -18,6 +18,9 @@ class InlineThread:
     """Runs calls one after the other, as AuthorThread does, but at once and in the thread that submits them.
 
     A call that is submitted while another one runs waits until that has ended.
+
+    Attributes:
+        interruption: What is to end the test: raised as soon as the call under way has returned.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -25,6 +28,7 @@ class InlineThread:
         self._calls: deque[Callable[[], None]] = deque()
         self._runner: Ticking | None = None
         self._is_busy = False
+        self.interruption: BaseException | None = None
 
     @property
     def wake_at(self) -> float:
@@ -63,8 +67,15 @@ class InlineThread:
         try:
             while self._calls:
                 self._calls.popleft()()
+                self._raise_interruption()
                 # After each call, as in AuthorThread: the first cycle follows initialize().
                 if not self._calls and self._runner is not None and self.wake_at <= self._clock.monotonic():
                     self._runner.tick()
+                    self._raise_interruption()
         finally:
             self._is_busy = False
+
+    def _raise_interruption(self) -> None:
+        if self.interruption is not None:
+            error, self.interruption = self.interruption, None
+            raise error

@@ -231,6 +231,36 @@ def test_a_task_is_no_job(amplifier):
         amplifier.run_job()
 
 
+@pytest.mark.parametrize("kind", [Amplifier, Counter])
+@pytest.mark.parametrize("method", ["initialize", "execute"])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), pytest.fail.Exception("too hot"), pytest.skip.Exception("none")]
+)
+def test_ctrl_c_and_pytests_own_words_reach_pytest(run_plugin, kind, method, error):
+    """They are no error of the plugin; the harness goes on to work afterwards."""
+    trouble = [error]
+
+    def stub(self):
+        if trouble:
+            raise trouble.pop()
+
+    harness = run_plugin(type("Stubbed", (kind,), {method: stub}), config=CONFIG, parameters={"to": 4})
+    with pytest.raises(type(error)) as caught:
+        harness.start() if kind is Amplifier else harness.run_job()
+    assert caught.value is error
+    if method == "execute":
+        harness.advance(5) if kind is Amplifier else harness.trigger()
+        assert harness.status in ("RUN", "SUCCESS")
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), GeneratorExit(), OSError()])
+def test_what_is_the_plugins_own_stays_there(amplifier, error):
+    """A plugin that calls exit() is in ERROR, and the test goes on."""
+    amplifier.plugin.trouble = error
+    amplifier.start()
+    assert amplifier.status == "ERROR"
+
+
 def test_outside_pvs_are_a_dictionary(run_plugin):
     """pv_client reads and writes them; one that is not there does not answer."""
 
