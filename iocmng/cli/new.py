@@ -63,6 +63,8 @@ def new(directory: Path, kind: TemplateKind, name: str | None) -> None:
     if directory.is_symlink() or (directory.exists() and (not directory.is_dir() or any(directory.iterdir()))):
         raise InvalidRequest(f"{directory} is there already and not empty; choose another directory")
     answers = {"kind": kind.value, "name": name, "module": module_name(name), "class_name": class_name(name)}
+    if shutil.which("git") is None:
+        raise IocmngError("iocmng new needs git, which is not installed")
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         # Beside the directory, so that it comes into being whole or not at all.
@@ -98,18 +100,20 @@ def _render(directory: Path, answers: dict[str, str]) -> None:
     try:
         import copier
         from copier.errors import CopierError
+        from plumbum import local  # by which Copier runs git, to see what a template is
     except ModuleNotFoundError as error:
         raise IocmngError("iocmng new needs Copier: pip install 'iocmng[author]'") from error
     try:
-        copier.run_copy(str(TEMPLATE), directory, data=answers, defaults=True, quiet=True)
+        with local.env():
+            for name in _OTHER_REPOSITORY:
+                local.env.pop(name, "")
+            copier.run_copy(str(TEMPLATE), directory, data=answers, defaults=True, quiet=True)
     except CopierError as error:
         raise IocmngError(f"Copier cannot fill in the template {TEMPLATE}: {error}") from error
 
 
 def _commit(directory: Path, kind: TemplateKind) -> None:
     """Make a git repository with one commit; the user's settings count, but for what could ask or refuse."""
-    if shutil.which("git") is None:
-        raise IocmngError("iocmng new needs git, which is not installed")
     _git(directory, "init", "--quiet", "--initial-branch=main")
     _git(directory, "add", "--all", "--force")  # whatever the user's own list of ignored files says
     identity: list[str] = []

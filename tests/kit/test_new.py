@@ -133,7 +133,11 @@ def test_it_needs_no_name_and_no_hooks_of_git(tmp_path: Path):
     (tmp_path / "all").write_text("*\n")
     names = ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "EMAIL")
     environment = {name: value for name, value in os.environ.items() if name not in names}
-    environment |= {"GIT_CONFIG_GLOBAL": str(settings), "GIT_CONFIG_SYSTEM": "/dev/null", "GIT_DIR": "/nowhere"}
+    environment |= {
+        "GIT_CONFIG_GLOBAL": str(settings),
+        "GIT_CONFIG_SYSTEM": "/dev/null",
+        "GIT_DIR": str(tmp_path / "other"),
+    }
     done = subprocess.run(
         [sys.executable, "-m", "iocmng", "new", "pump", "--kind", "job"],
         cwd=tmp_path,
@@ -144,6 +148,7 @@ def test_it_needs_no_name_and_no_hooks_of_git(tmp_path: Path):
     )
     assert done.returncode == 0, done.stderr
     assert "pump.py" in git(tmp_path / "pump", "ls-files")
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(
