@@ -72,7 +72,7 @@ def new(directory: Path, kind: TemplateKind, name: str | None) -> None:
             made = Path(work) / directory.name
             _render(made, answers)
             _commit(made, kind)
-            made.replace(directory)
+            _move(made, directory)
     except OSError as error:
         raise IocmngError(f"cannot make {directory}: {error.strerror}") from error
     typer.echo(f"{directory} is a {kind.words} named {name}; its README.md says how to try it", err=True)
@@ -110,6 +110,14 @@ def _render(directory: Path, answers: dict[str, str]) -> None:
             copier.run_copy(str(TEMPLATE), directory, data=answers, defaults=True, quiet=True)
     except CopierError as error:
         raise IocmngError(f"Copier cannot fill in the template {TEMPLATE}: {error}") from error
+
+
+def _move(made: Path, directory: Path) -> None:
+    if not directory.exists():
+        made.rename(directory)
+        return
+    for entry in made.iterdir():  # an empty directory stays the one it is: a shell may be in it
+        entry.rename(directory / entry.name)
 
 
 def _commit(directory: Path, kind: TemplateKind) -> None:

@@ -86,10 +86,13 @@ def test_its_python_is_in_order(tmp_path: Path, kind: str):
 
 
 def test_an_empty_directory_is_taken(tmp_path: Path):
-    """It may be there already, as long as nothing is in it."""
+    """It may be there already, as long as nothing is in it; a shell that is in it stays in it."""
     (tmp_path / "pump").mkdir()
+    before = (tmp_path / "pump").stat().st_ino
     assert iocmng("new", ".", "--kind", "task", cwd=tmp_path / "pump").returncode == 0
     assert (tmp_path / "pump" / "pump.py").is_file()
+    assert (tmp_path / "pump").stat().st_ino == before
+    assert git(tmp_path / "pump", "status", "--short") == ""
 
 
 @pytest.mark.parametrize(
