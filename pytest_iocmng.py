@@ -21,12 +21,13 @@ def run_plugin() -> Iterator[Callable[..., PluginHarness]]:
 
     Arguments and result are those of `iocmng.testing.PluginHarness`; its plugin is ended with the test.
     """
-    from iocmng.testing import PluginHarness
+    from iocmng.testing import FakePvClient, PluginHarness
 
     harnesses: list[PluginHarness] = []
+    outside = FakePvClient()  # one for all plugins of the test, as pv_client is one for the process
 
     def run(plugin: Any, **options: Any) -> PluginHarness:
-        harnesses.append(PluginHarness(plugin, **options))
+        harnesses.append(PluginHarness(plugin, **{"outside": outside, **options}))
         return harnesses[-1]
 
     yield run

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from iocmng.base.host import HEARTBEAT_PERIOD, PluginHost
@@ -21,7 +22,7 @@ from iocmng.testing.clock import FakeClock
 from iocmng.testing.inline import InlineThread
 from iocmng.testing.outside import FakePvClient
 from iocmng.testing.pvs import FakePvs
-from iocmng.testing.source import Config, Plugin, load_plugin
+from iocmng.testing.source import Config, Plugin, load_plugin, plugin_directory
 
 _AUTHORS = (Exception, SystemExit, asyncio.CancelledError, GeneratorExit)
 """What author's code may raise for itself."""
@@ -72,7 +73,8 @@ class PluginHarness:
         self._cancel_at = float("inf")
         self._is_closed = False
         self._handlers: list[logging.Handler] = []
-        self._path = list(sys.path)
+        self._path, self._modules = list(sys.path), set(sys.modules)
+        self._directory = None if isinstance(plugin, type) else plugin_directory(plugin)
         pv_client.install(self.outside)
         try:
             self._build(plugin, parameters or {}, name, prefix, config)
@@ -186,6 +188,13 @@ class PluginHarness:
     def _leave(self) -> None:
         pv_client.install(None)
         sys.path[:] = self._path
+        if self._directory is None:
+            return
+        # In operation each plugin has a process of its own: here the next one may have modules of the same names.
+        for name in set(sys.modules) - self._modules:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and Path(file).is_relative_to(self._directory):
+                del sys.modules[name]
 
     def _note(self, name: str, value: PvValue) -> None:
         self._look_at_error()

@@ -279,6 +279,20 @@ def test_outside_pvs_are_a_dictionary(run_plugin):
         outside.put("LAB:OTHER", 1, 1.0)
 
 
+def test_plugins_of_one_test_share_the_outside(run_plugin):
+    """As pv_client is one for the whole process."""
+
+    class Reader(Amplifier):
+        def execute(self):
+            self.set_pv("OUT", pv_client.get("LAB:TEMPERATURE"))
+
+    one, other = run_plugin(Reader, config=CONFIG, name="one"), run_plugin(Reader, config=CONFIG, name="other")
+    one.outside.values["LAB:TEMPERATURE"] = 3.0
+    one.start()
+    other.start()
+    assert (one.pvs["OUT"].value, other.pvs["OUT"].value) == (3.0, 3.0)
+
+
 def test_parameters_win_over_config(run_plugin):
     """As those of an add do, `mode` included."""
     harness = run_plugin(Amplifier, config=CONFIG, parameters={"gain": 3, "mode": "reactive"})
@@ -325,6 +339,26 @@ def test_a_class_passes_them_too(run_plugin):
         run_plugin(Half)
     with pytest.raises(PluginRejected, match=r"`type` says job, but Amplifier \(.*\) is a task"):
         run_plugin(Amplifier, config={"type": "job"})
+
+
+def test_plugins_with_modules_of_the_same_names_do_not_meet(tmp_path):
+    """Each finds its own helper, one after the other, and a changed file is read anew."""
+    source = """\
+        from helper import WORD
+        from iocmng import DeclarativeTask
+
+        class Speaker(DeclarativeTask):
+            def initialize(self):
+                self.set_message(WORD)
+        """
+    said = []
+    for number, name in enumerate(("one", "other", "one")):
+        files = {"speaker.py": source, "helper.py": f"WORD = {name + number * '!'!r}\n"}
+        harness = PluginHarness(write_files(tmp_path / name, files))
+        harness.start()
+        said.append(harness.message)
+        harness.close()
+    assert said == ["one", "other!", "one!!"]
 
 
 def test_what_is_not_there_is_told(run_plugin, amplifier, tmp_path):
