@@ -20,7 +20,8 @@ from typing import Any
 import typer
 
 import iocmng
-from iocmng import errors
+import pytest_iocmng
+from iocmng import errors, testing
 from iocmng.base.plugin import LocalPv, PluginBase
 from iocmng.cli import main as command_line
 from iocmng.core.builtin_pvs import Kind, Mode, builtin_pvs
@@ -28,13 +29,13 @@ from iocmng.core.functions import register
 from iocmng.core.manifest import json_schema
 from iocmng.core.pv_fields import Direction
 from iocmng.core.pvs import BoolPv, DeclaredPv, EnumPv, IntPv
-from iocmng.core.request import PluginRequest
+from iocmng.core.request import PluginRequest, plugins_file_schema
 from iocmng.epics.records import record_type
 from iocmng.settings import Settings
 
 DOCS = Path(__file__).parent
 REFERENCE = DOCS / "reference"
-SCHEMA = REFERENCE / "config.schema.json"
+TEMPLATE = DOCS.parent / "plugins_template" / "project"
 COMMAND = ".venv/bin/python docs/generate.py"
 
 # The defaults that the machine decides.
@@ -286,6 +287,40 @@ def author_part() -> str:
     return "\n\n".join([*(_class(title, cls) for title, cls in classes.items()), "## Functions", *functions])
 
 
+def testing_part() -> str:
+    """Return the testing kit, from its docstrings."""
+    fixtures = [_fixture(name, getattr(pytest_iocmng, name)) for name in ("run_plugin", "ioc")]
+    classes = (
+        *(testing.PluginHarness, testing.FakePv, testing.FakePvs, testing.FakePvClient, testing.FakeClock),
+        *(testing.IocProcess, testing.Reading),
+    )
+    return "\n\n".join(["## Fixtures", *fixtures, *(_testing_class(cls) for cls in classes)])
+
+
+def _fixture(name: str, fixture: Any) -> str:
+    text, _ = _parsed(fixture)
+    return f"### `{name}`\n\n{text}"
+
+
+def _testing_class(cls: type) -> str:
+    text, sections = _parsed(cls)
+    own = list(sections.get("Attributes", ()))
+    own += [
+        (name, one_line((value.fget.__doc__ or "").partition("\n\n")[0]))
+        for name, value in vars(cls).items()
+        if isinstance(value, property) and not name.startswith("_")
+    ]
+    lines = [f"## `{cls.__name__}`", text, _entries("Arguments", sections.get("Args"))]
+    lines += [table(("Attribute", "Meaning"), ((f"`{name}`", words) for name, words in own))] if own else []
+    lines += [_entries("Raises", sections.get("Raises"))]
+    lines += [_method(name, function, _aliases(cls, function)) for name, function in _methods(cls)]
+    return "\n\n".join(line for line in lines if line)
+
+
+def _entries(title: str, entries: Iterable[tuple[str, str]] | None) -> str:
+    return f"{title}:\n\n" + "\n".join(f"- `{word}`: {words}" for word, words in entries) if entries else ""
+
+
 def _class(title: str, cls: type) -> str:
     text, sections = _parsed(cls)
     lines = [f"## {title}", text]
@@ -432,6 +467,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "built-in": builtin_part,
     "errors": errors_part,
     "author": author_part,
+    "testing": testing_part,
     "calls": calls_part,
     "add-body": add_body_part,
     "plugin-object": plugin_object_part,
@@ -443,7 +479,12 @@ _PART = re.compile(r"(<!-- begin (?P<name>[\w-]+) -->\n).*?(<!-- end (?P=name) -
 
 def rendered() -> dict[Path, str]:
     """Return every file that this script writes, with the contents it should have."""
-    files = {SCHEMA: json.dumps(json_schema(), indent=2) + "\n"}
+    config, plugins = (json.dumps(schema, indent=2) + "\n" for schema in (json_schema(), plugins_file_schema()))
+    files = {
+        REFERENCE / "config.schema.json": config,
+        TEMPLATE / "config.schema.json": config,
+        REFERENCE / "plugins.schema.json": plugins,
+    }
     for page in sorted(REFERENCE.glob("*.md")):
         text = page.read_text(encoding="utf-8")
         if _PART.search(text):

@@ -31,6 +31,18 @@ class Ticking(Protocol):
         ...
 
 
+class Calling(Protocol):
+    """Runs a plugin's calls one after the other: AuthorThread, or in a test whoever calls."""
+
+    def submit(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """Call the function after those that came before; its outcome is the future's."""
+        ...
+
+    def attach(self, runner: Ticking) -> None:
+        """Call this runner's tick() when it is due."""
+        ...
+
+
 class AuthorThread:
     """Runs calls one after the other, and a runner's tick() when it is due.
 

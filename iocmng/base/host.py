@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from iocmng.base.author_errors import AUTHOR_ERRORS
-from iocmng.base.author_thread import AuthorThread
+from iocmng.base.author_thread import AuthorThread, Calling
 from iocmng.base.board import StatusBoard
 from iocmng.base.call_watch import CallWatch
 from iocmng.base.construct import author_failure, construct
@@ -50,6 +50,7 @@ class PluginHost:
         notify: Told of each change of the report; must return quickly.
         hands_out_runs: Whether somebody takes the runs that a client asks for by RUN, see take_wanted_runs(); else a
             job runs at once.
+        thread: Runs the author's code; None makes a thread for it.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class PluginHost:
         notify: Callable[[bool], None] | None = None,
         *,
         hands_out_runs: bool = False,
+        thread: Calling | None = None,
     ) -> None:
         self._pvs = pvs
         self._clock = clock
@@ -76,7 +78,9 @@ class PluginHost:
         self._values: SavedValues | None = None
         self._parameters: CheckedParameters | None = None
         self._checks: AuthorThread | None = None
-        self.thread = AuthorThread(clock)
+        self._began = 0.0
+        self._beats = 0
+        self.thread: Calling = thread or AuthorThread(clock)
 
     def build(
         self,
@@ -115,16 +119,21 @@ class PluginHost:
 
         Called in the author's thread, once the process that served the PVs before has ended.
         """
-        if self._values is not None:
-            self._values.restore()
-        if isinstance(self._runner, TaskRunner):
-            self._runner.set_enabled(bool(self._pvs.get("ENABLE")))
-        ports = self._pvs.run()
+        ports = self.open()
         threading.Thread(target=self._beat, name="iocmng-heartbeat", daemon=True).start()
         if self._values is not None:
             # Apart from the heartbeat, which a slow disk must not hold up.
             threading.Thread(target=self._keep, args=(self._values,), name="iocmng-autosave", daemon=True).start()
         return ports
+
+    def open(self) -> tuple[int, int]:
+        """Do what serve() does, but for the threads: the caller calls beat() each second."""
+        if self._values is not None:
+            self._values.restore()
+        if isinstance(self._runner, TaskRunner):
+            self._runner.set_enabled(bool(self._pvs.get("ENABLE")))
+        self._began = self._clock.monotonic()
+        return self._pvs.run()
 
     def check_parameters(self, parameters: Mapping[str, Any]) -> Future[None]:
         """Check the parameters of a run that has not begun, without waiting for the one that goes on.
@@ -186,6 +195,12 @@ class PluginHost:
         """Show a message in MESSAGE and, unless it is empty and while no run goes on, a state in STATUS."""
         assert self._board is not None
         self._board.tell(message, state)
+
+    @property
+    def plugin(self) -> PluginBase:
+        """The plugin's object, once it is built."""
+        assert self._plugin is not None
+        return self._plugin
 
     def report(self) -> Report:
         """Return what there is to tell."""
@@ -298,15 +313,18 @@ class PluginHost:
             case _:
                 pass
 
+    def beat(self) -> None:
+        """Show that the process lives, and look after calls that do not return."""
+        self._beats += 1
+        if isinstance(self._plugin, TaskBase):
+            self._pvs.put("HEARTBEAT", self._beats & 0x7FFFFFFF)
+            self._pvs.put("UPTIME", int(self._clock.monotonic() - self._began))
+        if self._watch is not None:
+            self._watch.look()
+
     def _beat(self) -> None:
-        started, beats = self._clock.monotonic(), 0
         while not self._ended.wait(HEARTBEAT_PERIOD):
-            beats += 1
-            if isinstance(self._plugin, TaskBase):
-                self._pvs.put("HEARTBEAT", beats & 0x7FFFFFFF)
-                self._pvs.put("UPTIME", int(self._clock.monotonic() - started))
-            if self._watch is not None:
-                self._watch.look()
+            self.beat()
 
     def _keep(self, values: SavedValues) -> None:
         while not self._ended.wait(SAVE_PERIOD):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from iocmng._version import __version__
+from iocmng.cli.new import TemplateKind
 from iocmng.errors import InvalidRequest, IocmngError, ServerUnreachable
 
 FAILED, WRONG_USAGE, UNREACHABLE = 1, 2, 3
@@ -83,6 +85,43 @@ def run(
     from iocmng.cli.run import RunOptions, run_plugin
 
     run_plugin(RunOptions(directory, prefix=prefix, name=name, config=config, pvout=pvout, log_level=log_level))
+
+
+@app.command()
+def new(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory to make.")],
+    kind: Annotated[TemplateKind, typer.Option(help="What the plugin is to be.")],
+    name: Annotated[str | None, typer.Option(help="Name of the plugin; the directory's if not given.")] = None,
+) -> None:
+    """Make a git repository with a plugin, its tests, and a first commit."""
+    from iocmng.cli.new import new as make
+
+    make(directory, kind, name)
+
+
+@app.command()
+def validate(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the plugin.")],
+    name: Annotated[str | None, typer.Option(help="Name of the plugin; the directory's if not given.")] = None,
+    prefix: Annotated[str | None, typer.Option(help="PREFIX of all PVs (IOCMNG_PREFIX).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the `validation` object and nothing else.")] = False,
+) -> None:
+    """Make the checks of a server here, and print what each has found. Code of the plugin runs in a process apart."""
+    from iocmng.cli.validate import validate as check
+
+    if not check(directory, name, prefix, as_json):
+        sys.exit(FAILED)
+
+
+@app.command()
+def schema(
+    file: Annotated[Literal["config", "plugins"], typer.Argument(help="config.yaml, or a plugins file.")],
+) -> None:
+    """Print the JSON Schema of a file, for an editor."""
+    from iocmng.core.manifest import json_schema
+    from iocmng.core.request import plugins_file_schema
+
+    typer.echo(json.dumps(json_schema() if file == "config" else plugins_file_schema(), indent=2))
 
 
 @app.command()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import time
 import uuid
@@ -15,13 +14,11 @@ from collections.abc import Set
 from pathlib import Path
 from typing import TextIO
 
+from iocmng.core.fatal_errors import fatal_error
 from iocmng.settings import Settings
 
 GONE_TIMEOUT = 3.0
 """Seconds that a killed process may take to vanish."""
-
-_ERROR = re.compile(r"^Fatal Python error: (?P<what>.+)$", re.MULTILINE)
-_FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<function>\S+)', re.MULTILINE)
 
 
 class LastWords:
@@ -40,7 +37,7 @@ class LastWords:
     def read(self) -> str | None:
         """Return the fatal error and the author's line where it happened, or None if there is nothing."""
         with contextlib.suppress(OSError):
-            return parse(self.file.read_text(encoding="utf-8", errors="replace"), self.bundles)
+            return fatal_error(self.file.read_text(encoding="utf-8", errors="replace"), self.bundles)
         return None
 
     def forget(self) -> None:
@@ -54,18 +51,6 @@ def forget_words(settings: Settings, keep: Set[Path]) -> None:
         for file in (settings.state / "last-words").iterdir():
             if file not in keep:
                 file.unlink(missing_ok=True)
-
-
-def parse(text: str, bundles: str) -> str | None:
-    """Return what faulthandler has written, in a few words."""
-    error = _ERROR.search(text)
-    if error is None:
-        return None
-    words = error["what"].lower()
-    for frame in _FRAME.finditer(text):
-        if frame["file"].startswith(bundles):
-            return f"{words} in {frame['function']} ({Path(frame['file']).name}, line {frame['line']})"
-    return words
 
 
 def bury(pid: int, words: LastWords | None) -> tuple[bool, str | None]:

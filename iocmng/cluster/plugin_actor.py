@@ -14,6 +14,7 @@ from typing import Any
 
 import ray
 
+from iocmng.base.facts import plugin_facts
 from iocmng.base.host import PluginHost
 from iocmng.base.identity import Identity, identify
 from iocmng.base.plugin import PluginBase
@@ -24,12 +25,10 @@ from iocmng.core import pv_client
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.devices import DeviceTable
 from iocmng.core.manifest import NO_SCHEDULE
-from iocmng.core.names import plugin_pv_prefix, plugin_segment
+from iocmng.core.names import plugin_pv_prefix
 from iocmng.core.ports import Bundle
 from iocmng.core.pv_fields import PvValue
-from iocmng.core.pvs import Pv
 from iocmng.core.runs import RunOrder, RunOutcome
-from iocmng.core.schedule_section import schedule_of
 from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Report
 from iocmng.epics.clients import EpicsPvClient
 from iocmng.epics.ioc import SoftIoc
@@ -127,25 +126,7 @@ class PluginProcess:
             identify, spec.name, prefix, cls, manifest, spec.parameters, bundle.commit
         )
         identity = self._identity = await asyncio.wrap_future(identifying)
-        rules = identity.checked.rules
-        self._facts = PluginFacts(
-            kind=cls.kind,
-            class_name=cls.__name__,
-            mode=identity.mode.value if cls.kind is Kind.TASK else "",
-            pv_prefix=prefix,
-            plugin_prefix=plugin_segment(spec.name, manifest.prefix),
-            parameters=identity.checked.shown,
-            pv_definitions={"inputs": _plain(manifest.inputs), "outputs": _plain(manifest.outputs)},
-            commit=bundle.commit,
-            branch=bundle.branch,
-            warnings=rules.warnings,
-            resources=manifest.resources,
-            node_labels=manifest.node,
-            parameters_schema=rules.json_schema,
-            declared=rules.declared,
-            concurrency=manifest.concurrency,
-            schedule=schedule_of(manifest.schedule),
-        )
+        self._facts = plugin_facts(cls, identity, manifest, bundle.commit, bundle.branch)
         return self._facts
 
     async def build(self) -> tuple[tuple[RecordInfo, ...], float]:
@@ -295,8 +276,3 @@ class PluginProcess:
         self._changed.set()
         if urgent:
             self._urgent.set()
-
-
-def _plain(pvs: Mapping[str, Pv]) -> dict[str, Any]:
-    """Return PV definitions as plain JSON, as the REST API shows them."""
-    return {name: pv.model_dump(mode="json", exclude_none=True) for name, pv in pvs.items()}

@@ -11,12 +11,7 @@ from iocmng.core.lifecycle import status_word
 from iocmng.core.schedule import Schedule, effective
 from iocmng.core.source import GitSource
 from iocmng.core.spec import PluginFacts, PluginSpec, PluginStatus
-from iocmng.errors import CheckFailure
-
-
-def validation(failures: tuple[CheckFailure, ...], warnings: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return the `validation` object."""
-    return {"ok": not failures, "errors": [failure.to_dict() for failure in failures], "warnings": list(warnings)}
+from iocmng.core.validation import validation
 
 
 def shown_status(status: PluginStatus) -> str:

@@ -175,3 +175,24 @@ class PluginChange(BaseModel):
             simple["schedule"] = schedule_of(self.schedule)
         parameters = {} if self.parameters is None else merge_patch(spec.parameters, self.parameters)
         return replace(spec, source=source, parameters=parameters, **simple)
+
+
+def plugins_file_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a plugins file (IOCMNG_PLUGINS_CONFIG, `iocmng apply -f`), for editors.
+
+    An entry has the keys of an add. That it names one source, or a path relative to the file, is left to the server.
+    """
+    entry = PluginRequest.model_json_schema(ref_template="#/$defs/{model}")
+    definitions = entry.pop("$defs", {})
+    return {
+        "title": "iocmng plugins file",
+        "type": "object",
+        "required": ["plugins"],
+        "properties": {
+            "plugins": {
+                "description": "The plugins to load, in the order of autostart_order and then of their names.",
+                "anyOf": [{"type": "array", "items": {"$ref": "#/$defs/PluginRequest"}}, {"type": "null"}],
+            }
+        },
+        "$defs": {**definitions, "PluginRequest": {**entry, "description": "One plugin."}},
+    }

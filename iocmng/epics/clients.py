@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -16,10 +17,17 @@ class EpicsPvClient:
 
     Args:
         pva: Whether to use PV Access; else Channel Access.
+        pva_configuration: EPICS_PVA_… variables to use instead of those of the environment.
     """
 
-    def __init__(self, pva: bool) -> None:
+    def __init__(self, pva: bool, pva_configuration: Mapping[str, str] | None = None) -> None:
         self._pva = pva
+        self._pva_configuration = pva_configuration
+
+    def close(self) -> None:
+        """Let go of the connections of PV Access."""
+        if "_context" in vars(self):
+            self._context.close()
 
     def get(self, pv_name: str, timeout: float) -> Any:
         """Return the value of a PV.
@@ -48,7 +56,8 @@ class EpicsPvClient:
     def _context(self) -> Any:
         from p4p.client.thread import Context
 
-        return Context("pva")
+        conf = self._pva_configuration
+        return Context("pva", conf=dict(conf) if conf else None, useenv=conf is None)
 
     def _by_pva(self, call: str, pv_name: str, *arguments: Any, **options: Any) -> Any:
         from p4p.client.thread import Disconnected, RemoteError

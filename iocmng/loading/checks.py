@@ -1,4 +1,4 @@
-"""The checks that need no code to run: config and syntax. STEPS names all of them in their order."""
+"""The checks that need no code to run: config and syntax. core.validation.STEPS names all of them in their order."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from iocmng.core.manifest import CONFIG_FILE_NAMES, Manifest
 from iocmng.core.manifest_text import parse_manifest
 from iocmng.errors import CheckFailure, PluginRejected
 from iocmng.loading.tree import walk
-
-STEPS = ("clone", "dependencies", "config", "syntax", "import", "inheritance", "abstract methods")
-"""Names of all checks of a plugin, in the order in which they are made."""
 
 MAX_CONFIG_BYTES = 256 * 1024
 MAX_SOURCE_BYTES = 2 * 1024 * 1024

@@ -48,9 +48,18 @@ def load_class(
     candidates = [path for path in find_candidates(directory) if module in (None, path.stem)]
     modules = [_import_file(path, directory) for path in candidates]
     chosen = _choose(_plugin_classes(modules, directory), manifest, directory)
-    _check_kind(chosen, manifest, directory)
-    _check_complete(chosen, directory)
+    check_class(chosen, manifest, directory)
     return chosen
+
+
+def check_class(cls: type[PluginBase], manifest: Manifest, directory: Path) -> None:
+    """Check a plugin's class: it is what config.yaml says, and complete.
+
+    Raises:
+        PluginRejected: Step inheritance, config or abstract methods.
+    """
+    _check_kind(cls, manifest, directory)
+    _check_complete(cls, directory)
 
 
 def _import_file(path: Path, directory: Path) -> ModuleType:

@@ -6,7 +6,7 @@ import sys
 import pytest
 from docs_blocks import ROOT
 
-from iocmng.loading.checks import STEPS
+from iocmng.core.validation import STEPS
 from iocmng.settings import Settings
 
 

@@ -8,8 +8,9 @@ import pytest
 from loading_support import TASK, Files, Store, only_failure, write_files
 
 from iocmng.core.source import LocalSource
+from iocmng.core.validation import STEPS
 from iocmng.errors import CheckFailure, PluginRejected
-from iocmng.loading.checks import MAX_SOURCE_BYTES, STEPS
+from iocmng.loading.checks import MAX_SOURCE_BYTES
 from iocmng.loading.fetch import fetch
 from iocmng.settings import Settings
 

@@ -9,6 +9,7 @@ from iocmng.base.construct import construct
 from iocmng.base.plugin import Runtime
 from iocmng.core.builtin_pvs import Kind, Mode
 from iocmng.core.manifest import Manifest
+from iocmng.testing import FakeClock
 
 
 class FakePvs:
@@ -24,16 +25,6 @@ class FakePvs:
 
     def get(self, name):
         return self.values[name]
-
-
-class FakeClock:
-    """Time that only the test turns."""
-
-    def __init__(self):
-        self.now = 100.0
-
-    def monotonic(self):
-        return self.now
 
 
 def bound(cls, mode="continuous", interval=1.0, manifest=None, **parameters):

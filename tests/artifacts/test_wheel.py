@@ -1,0 +1,57 @@
+"""The wheel: what an author gets who installs iocmng."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from docs_blocks import ROOT
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, made without the network."""
+    directory = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", directory]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (file,) = directory.glob("*.whl")
+    return file
+
+
+def test_it_has_the_whole_template_and_the_pytest_plugin(wheel: Path):
+    """Every file of plugins_template, as a file; the fixtures' module beside the package, with its entry point."""
+    template = ROOT / "plugins_template"
+    committed = subprocess.run(["git", "ls-files", "-z"], cwd=template, capture_output=True, text=True, check=True)
+    with zipfile.ZipFile(wheel) as archive:
+        for name in filter(None, committed.stdout.split("\0")):
+            assert archive.read(f"iocmng/_template/{name}") == (template / name).read_bytes(), name
+        assert archive.read("pytest_iocmng.py") == (ROOT / "pytest_iocmng.py").read_bytes()
+        (entry_points,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
+        assert "[pytest11]\niocmng = pytest_iocmng\n" in archive.read(entry_points).decode()
+        assert not [name for name in archive.namelist() if "__pycache__" in name or name.startswith("tests/")]
+
+
+def test_iocmng_new_works_from_it(wheel: Path, tmp_path: Path):
+    """Without the clone: the template comes from the installed package, and the new plugin's checks pass."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
+    commands = (
+        ["-P", "-m", "iocmng", "new", "pump", "--kind", "task"],
+        ["-P", "-m", "iocmng", "validate", "pump"],
+        ["-P", "-c", "import iocmng; print(iocmng.__file__)"],
+    )
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip() == str(tmp_path / "installed" / "iocmng" / "__init__.py")
+    assert (tmp_path / "pump" / "config.schema.json").read_text() == (
+        ROOT / "docs/reference/config.schema.json"
+    ).read_text()
