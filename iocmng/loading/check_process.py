@@ -9,12 +9,13 @@ import faulthandler
 import json
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from iocmng.base.facts import plugin_facts
 from iocmng.base.identity import identify
-from iocmng.core.builtin_pvs import Kind
 from iocmng.core.names import plugin_pv_prefix
 from iocmng.core.spec import PluginFacts
 from iocmng.core.validation import STEPS, steps_before
@@ -56,18 +57,15 @@ class CheckedPlugin:
 
     def to_json(self) -> str:
         """Return it as text."""
-        return json.dumps({**asdict(self), "passed": sorted(self.passed)})
+        return _ADAPTER.dump_json(self).decode()
 
     @classmethod
     def from_json(cls, text: str) -> CheckedPlugin:
         """Return what to_json() has written."""
-        data = json.loads(text)
-        facts = data["facts"]
-        return cls(
-            frozenset(data["passed"]),
-            tuple(CheckFailure(**failure) for failure in data["failures"]),
-            facts and PluginFacts(**{**facts, "kind": Kind(facts["kind"]), "warnings": tuple(facts["warnings"])}),
-        )
+        return _ADAPTER.validate_json(text)
+
+
+_ADAPTER = TypeAdapter(CheckedPlugin)
 
 
 def check(request: CheckRequest) -> CheckedPlugin:

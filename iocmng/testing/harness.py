@@ -12,6 +12,7 @@ from typing import Any
 from iocmng.base.host import HEARTBEAT_PERIOD, PluginHost
 from iocmng.base.identity import identify
 from iocmng.base.job import JobResult
+from iocmng.base.job_runner import LOCAL_RUN
 from iocmng.base.plugin import PluginBase
 from iocmng.core import pv_client
 from iocmng.core.builtin_pvs import JobState
@@ -72,7 +73,6 @@ class PluginHarness:
         self._host = PluginHost(self.pvs, self.clock, thread=self._thread)
         self._log: list[str] = []
         self._cancel_at = float("inf")
-        self._runs = 0
         self._is_closed = False
         self._handlers: list[logging.Handler] = []
         self._path, self._modules = list(sys.path), set(sys.modules)
@@ -172,8 +172,7 @@ class PluginHarness:
             InvalidRequest: If a parameter does not fit what the job declares; the server would refuse the run.
         """
         self._host.check_parameters(parameters).result()
-        self._runs += 1
-        return JobResult(**self._host.run_job(RunOrder(self._runs, parameters)).result().result)
+        return JobResult(**self._host.run_job(RunOrder(LOCAL_RUN, parameters)).result().result)
 
     def cancel_at(self, percent: float) -> None:
         """Turn `self.cancelled` of the job true as soon as the next run reports that many percent."""
@@ -209,7 +208,7 @@ class PluginHarness:
             self.progress.append(float(value))
             if float(value) >= self._cancel_at:
                 self._cancel_at = float("inf")
-                self._host.ask_to_end()
+                self._host.cancel_run(LOCAL_RUN)
 
     def _look_at_error(self, record: logging.LogRecord | None = None) -> bool:
         """Let what is meant for pytest reach it: Ctrl-C, time-outs, fail() and skip() in a stub.

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iocmng.base.identity import identify
-from iocmng.core.builtin_pvs import Kind
+from iocmng.base.job import JobBase
+from iocmng.base.task import TaskBase
 from iocmng.core.manifest_text import parse_manifest
 from iocmng.core.plugins_file import Action, applied_form, changed_spec, plan
 from iocmng.core.request import PluginChange, PluginRequest
@@ -221,9 +222,9 @@ def test_a_plugins_file_that_changes_a_schedule_replaces_nothing():
 def test_a_task_must_not_have_one():
     """Also where only the class says that it is a task."""
     manifest = parse_manifest('schedule: "0 6 * * *"')
-    assert identify("p", "X:P", Kind.JOB, manifest, {}, None).name == "p"
+    assert identify("p", "X:P", JobBase, manifest, {}, None).name == "p"
     with pytest.raises(PluginRejected, match="only a job"):
-        identify("p", "X:P", Kind.TASK, manifest, {}, None)
+        identify("p", "X:P", TaskBase, manifest, {}, None)
 
 
 @pytest.mark.parametrize(

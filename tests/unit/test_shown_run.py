@@ -6,7 +6,6 @@ from base_fakes import FakeClock, FakePvs
 from iocmng import JobBase, JobResult
 from iocmng.base.host import PluginHost
 from iocmng.base.identity import identify
-from iocmng.core.builtin_pvs import Kind
 from iocmng.core.manifest_text import parse_manifest
 from iocmng.core.runs import RunOrder
 from iocmng.core.spec import Report
@@ -46,7 +45,7 @@ def build(work, *, serves=True, hands_out=True):
     host = PluginHost(server, FakeClock(), told.append, hands_out_runs=hands_out)
     if not serves:
         host.serve_nothing()
-    identity = identify("work", "X:WORK", Kind.JOB, parse_manifest(CONFIG), {}, commit=None)
+    identity = identify("work", "X:WORK", Work, parse_manifest(CONFIG), {}, commit=None)
     host.build(Work, identity, "info").result(LIMIT)
     host._plugin.work = work
     return host, server, told
