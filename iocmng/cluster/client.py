@@ -12,6 +12,7 @@ from iocmng.cluster.names import CONTROLLER_NAME, NAMESPACE
 from iocmng.cluster.nodes import HEAD
 from iocmng.cluster.ray_errors import controller_call
 from iocmng.core.builtin_pvs import Kind
+from iocmng.core.log_lines import LogPage
 from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.core.state import Applied, Event, Generation, Snapshot
 from iocmng.settings import Settings
@@ -90,9 +91,9 @@ class RayControllerClient:
         """See Controller.run_job."""
         return await controller_call(self._actor.run_job.remote(name, parameters))
 
-    async def logs(self, name: str, tail: int) -> list[str]:
+    async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
         """See Controller.logs."""
-        return await controller_call(self._actor.logs.remote(name, tail))
+        return await controller_call(self._actor.logs.remote(name, tail, after))
 
     async def watch(self, epoch: str, after: int) -> Snapshot:
         """See Controller.watch."""

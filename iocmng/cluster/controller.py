@@ -16,6 +16,7 @@ from iocmng.cluster.replacements import Replacements
 from iocmng.core.backoff import RestartPolicy
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.lifecycle import Phase
+from iocmng.core.log_lines import LogPage
 from iocmng.core.names import check_plugin_name
 from iocmng.core.ports import PluginLauncher, StateStore
 from iocmng.core.request import PluginRequest
@@ -178,10 +179,11 @@ class Controller(Replacements):
         self._registry.report(name, report, urgent=True)
         return result, self._registry.announced
 
-    async def logs(self, name: str, tail: int) -> list[str]:
-        """Return a plugin's newest log lines, oldest first."""
+    async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
+        """Return a plugin's newest log lines, or the oldest of those behind the number `after`; oldest first."""
         self._find(name, None)
-        return list(self._registry.logs.get(name, ()))[-tail:]
+        log = self._registry.log(name)
+        return log.newest(tail) if after is None else log.following(after, tail)
 
     async def generations(self, name: str) -> list[Generation]:
         """Return a plugin's generations, newest first."""

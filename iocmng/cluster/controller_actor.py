@@ -12,6 +12,7 @@ from iocmng.cluster.controller import Controller
 from iocmng.cluster.launcher import RayLauncher
 from iocmng.core.backoff import Backoff, RestartPolicy
 from iocmng.core.builtin_pvs import Kind
+from iocmng.core.log_lines import LogPage
 from iocmng.core.names import site_prefix
 from iocmng.core.ports import StateStore
 from iocmng.core.request import PluginChange, PluginRequest
@@ -80,9 +81,9 @@ class ControllerActor:
         """See Controller.run_job."""
         return await (await self._controller()).run_job(name, parameters)
 
-    async def logs(self, name: str, tail: int) -> list[str]:
+    async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
         """See Controller.logs."""
-        return await (await self._controller()).logs(name, tail)
+        return await (await self._controller()).logs(name, tail, after)
 
     async def watch(self, epoch: str, after: int) -> Snapshot:
         """See Controller.watch."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from iocmng.cluster.view import plugin_view, shown_status
 from iocmng.core.lifecycle import Phase, check_transition
+from iocmng.core.log_lines import NumberedLog
 from iocmng.core.spec import FilesRef, PluginSpec, PluginStatus, Report
 from iocmng.core.state import Event, Snapshot
 from iocmng.errors import CheckFailure, PluginRejected
@@ -45,7 +46,7 @@ class Registry:
     def __init__(self) -> None:
         self.desired: dict[str, PluginSpec] = {}
         self.observed: dict[str, PluginStatus] = {}
-        self.logs: dict[str, deque[str]] = {}
+        self.logs: dict[str, NumberedLog] = {}
         self.epoch = uuid.uuid4().hex
         # Versions of a later life are higher, so that a replica that missed the change cannot mistake one for another.
         self.version = time.time_ns() // 1_000_000
@@ -111,7 +112,7 @@ class Registry:
             report: What it says.
             urgent: Whether somebody waits for the snapshot to show it, even if only counters changed.
         """
-        self.logs.setdefault(name, deque(maxlen=LOG_LINES)).extend(report.log)
+        self.log(name).extend(report.log)
         status = self.observed.get(name)
         # Reports come by more than one way, so an older one may come later.
         before = status.report if status is not None else None
@@ -119,6 +120,13 @@ class Registry:
             self.observed[name] = replace(status, report=replace(report, log=()))
             self._touch(name, urgent=urgent or before is None or _words(before) != _words(report))
             self._note_event(name, report.message)
+
+    def log(self, name: str) -> NumberedLog:
+        """Return a plugin's log lines."""
+        if name not in self.logs:
+            # Microseconds: no plugin writes lines faster, so a later log's numbers are higher, also in a later life.
+            self.logs[name] = NumberedLog(LOG_LINES, time.time_ns() // 1000)
+        return self.logs[name]
 
     def forget(self, name: str, reason: str = "") -> None:
         """Drop everything about a plugin."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from iocmng.core.builtin_pvs import Kind
+from iocmng.core.log_lines import LogPage
 from iocmng.core.manifest import Manifest
 from iocmng.core.pv_fields import PvValue, Severity
 from iocmng.core.pvs import DeclaredPv
@@ -308,8 +309,8 @@ class ControllerClient(Protocol):
         """Run a job; return its result and the version to wait for."""
         ...
 
-    async def logs(self, name: str, tail: int) -> list[str]:
-        """Return a plugin's newest log lines, oldest first."""
+    async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
+        """Return a plugin's newest log lines, or the oldest of those behind the number `after`; oldest first."""
         ...
 
     async def watch(self, epoch: str, after: int) -> Snapshot:

@@ -16,6 +16,7 @@ from iocmng.api.event_hub import StreamLimits
 from iocmng.api.snapshot import FollowTimes
 from iocmng.core.backoff import Backoff
 from iocmng.core.builtin_pvs import Kind
+from iocmng.core.log_lines import LogPage, NumberedLog
 from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.core.state import Applied, Event, Generation, Snapshot
 from iocmng.errors import DuplicatePlugin, UnknownPlugin, WrongKind
@@ -217,9 +218,11 @@ class FakeController:
         self._find(name, Kind.JOB)
         return self.result, self.version
 
-    async def logs(self, name: str, tail: int) -> list[str]:
-        await self._begin("logs", name, tail)
-        return self.log_lines[-tail:]
+    async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
+        await self._begin("logs", name, tail, after)
+        log = NumberedLog(1000, 100)
+        log.extend(self.log_lines)
+        return log.newest(tail) if after is None else log.following(after, tail)
 
     async def watch(self, epoch: str, after: int) -> Snapshot:
         self._asked = (epoch, after)
