@@ -74,6 +74,7 @@ class IocmngError(Exception):
         failures: The failed checks, for errors that tell of a plugin.
         snapshot_version: Version of the Controller's snapshot that shows what the failed call has left, if it had
             changed anything.
+        problem: The problem document of which a client made the error; empty elsewhere.
     """
 
     code: ClassVar[str] = "internal-error"
@@ -83,6 +84,7 @@ class IocmngError(Exception):
         super().__init__(message)
         self.failures = tuple(failures)
         self.snapshot_version = 0
+        self.problem: dict[str, Any] = {}
 
     @property
     def message(self) -> str:

@@ -32,6 +32,14 @@ class RayControllerClient:
         return client
 
     @classmethod
+    def find(cls) -> RayControllerClient | None:
+        """Return a client of the cluster's Controller, or None where there is none; it is never made."""
+        try:
+            return cls(ray.get_actor(CONTROLLER_NAME, namespace=NAMESPACE))
+        except ValueError:
+            return None
+
+    @classmethod
     def begin(cls, settings: Settings) -> RayControllerClient:
         """Do the same without waiting until the Controller answers."""
         actor: Any = (

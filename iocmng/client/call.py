@@ -1,0 +1,39 @@
+"""What one call to the server is, without sending it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Answer]):
+    """One call.
+
+    Attributes:
+        method: GET, POST, …
+        path: Below /api/v1.
+        query: What stands behind the question mark; None leaves a key out.
+        body: Sent as JSON; None: no body.
+        waits: Whether the answer comes only when something is done that may take minutes.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str | int | None] = field(default_factory=dict[str, str | int | None])
+    body: Any = None
+    waits: bool = False
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The query as it is sent."""
+        return {key: str(value) for key, value in self.query.items() if value is not None}
+
+
+def path(*segments: str | int) -> str:
+    """Return a path, with whatever stands in a name kept from changing its meaning."""
+    return "".join(f"/{quote(str(segment), safe='')}" for segment in segments)
