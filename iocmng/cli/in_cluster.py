@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import ray
 import uvicorn
+from ray.exceptions import RayError
 
 from iocmng.api import create_app
 from iocmng.client import Client
@@ -44,7 +45,8 @@ def cluster_client() -> Iterator[Client]:
         controller = RayControllerClient.find()
         if controller is None:
             raise ServerUnreachable(
-                f"no iocmng runs in the Ray cluster at {address}; start one there with `iocmng server` or `serve run`"
+                f"no iocmng runs in the Ray cluster at {ray.get_runtime_context().gcs_address}; start one there with "
+                "`iocmng server` or `serve run`, or name another cluster with RAY_ADDRESS"
             )
         with _served(controller) as path:
             transport = httpx.HTTPTransport(uds=str(path))
@@ -57,7 +59,7 @@ def cluster_client() -> Iterator[Client]:
 def _join(address: str) -> None:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ServerUnreachable(f"there is no Ray cluster at {address}: {reason}") from error
 
@@ -70,7 +72,8 @@ def _served(controller: RayControllerClient) -> Iterator[Path]:
         return controller
 
     # Whoever may open the socket may run code on the cluster anyway: no token is asked for.
-    app = create_app(Settings(token=None, host="127.0.0.1"), connect)
+    # Made of the defaults, because the environment holds the settings of others.
+    app = create_app(Settings.model_construct(host="127.0.0.1"), connect)
     with tempfile.TemporaryDirectory(prefix="iocmng-") as directory, socket.socket(socket.AF_UNIX) as listener:
         path = Path(directory) / "api"
         listener.bind(str(path))

@@ -87,8 +87,8 @@ def list_plugins(
             plugin["plugin_type"],
             plugin["status"],
             plugin["generation"],
-            (plugin["commit"] or "")[:7] or "-",
-            plugin["node"],
+            _short(plugin["commit"], 7),
+            _short(plugin["node"]),
             plugin["message"].partition("\n")[0],
         )
         for plugin in told["plugins"]
@@ -166,7 +166,7 @@ def generations(session: Session, name: NameArgument) -> None:
             one["result"],
             "runs" if one["current"] else "",
             one["at"],
-            (one["commit"] or "")[:7] or "-",
+            _short(one["commit"], 7),
             one["branch"],
             one["message"].partition("\n")[0],
         )
@@ -188,6 +188,11 @@ def _absolute(local_path: str | None) -> str | None:
     if local_path is None or not Path(local_path).is_dir():
         return local_path
     return str(Path(local_path).absolute())
+
+
+def _short(text: str | None, length: int = 16) -> str | None:
+    """Return the beginning of a hash or of Ray's name of a node, which nobody reads to its end."""
+    return text[:length] if text else None
 
 
 _SHOWN = (
