@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
+from iocmng.errors import UnknownPlugin
+
 Answer = TypeVar("Answer")
 
 
@@ -35,5 +37,14 @@ class Call(Generic[Answer]):
 
 
 def path(*segments: str | int) -> str:
-    """Return a path, with whatever stands in a name kept from changing its meaning."""
-    return "".join(f"/{quote(str(segment), safe='')}" for segment in segments)
+    """Return a path.
+
+    Raises:
+        UnknownPlugin: If a name would make another path of it: no plugin has such a name.
+    """
+    words = [str(segment) for segment in segments]
+    for word in words:
+        # Servers take %2F for a slash.
+        if word in ("", ".", "..") or "/" in word:
+            raise UnknownPlugin(f"there is no plugin {word!r}")
+    return "".join(f"/{quote(word, safe='')}" for word in words)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import ray
+from ray._private import worker  # no public call tells where a node keeps the files of jobs
 
 from iocmng.settings import Settings
 
@@ -15,6 +16,6 @@ def with_uploads(settings: Settings) -> Settings:
     So `ray job submit --working-dir DIR -- iocmng apply -f plugins.yaml` may name plugins beside the file. Whoever can
     submit a job can run code on the cluster already.
     """
-    node = ray._private.worker.global_worker.node  # pyright: ignore[reportAttributeAccessIssue]  no public call tells it
+    node: Any = worker.global_worker.node
     uploads = Path(node.get_runtime_env_dir_path()) / "working_dir_files"
     return settings.model_copy(update={"local_roots": (*settings.roots, uploads.resolve())})
