@@ -90,21 +90,30 @@ def cancel(session: Session, name: JobArgument, run_id: RunArgument) -> None:
 def _interrupted(session: Session, name: str, run_id: int) -> Mapping[str, Any] | None:
     """Ask whether the run shall be cancelled too; return it if so."""
     can_ask = is_terminal(sys.stdin) and is_terminal(sys.stderr)
-    if can_ask and typer.confirm(f"\nCancel run {run_id} of {name}, too?", err=True):
+    if can_ask and _says_yes(f"Cancel run {run_id} of {name}, too? [y/N] "):
         session.client.cancel_run(name, run_id)
         return session.client.get_run(name, run_id)
     session.output.note(f"run {run_id} of {name} goes on; `iocmng job cancel {name} {run_id}` ends it")
     return None
 
 
+def _says_yes(question: str) -> bool:
+    # typer.confirm writes on stdout, too.
+    sys.stderr.write(f"\n{question}")
+    sys.stderr.flush()
+    try:
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    except KeyboardInterrupt:
+        return False
+
+
 def _print_result(session: Session, run: Mapping[str, Any]) -> None:
+    is_success, result = run["state"] == "success", run["result"]
+    session.output.note(sentence(run) if is_success else f"iocmng: {sentence(run)}")
     if session.output.as_json:
         session.output.object(run)
         return
-    result = run["result"]
-    if run["state"] != "success":
-        session.output.note(f"iocmng: {sentence(run)}")
-    elif result["message"]:
+    if is_success and result["message"]:
         session.output.line(result["message"])
     if result and result["data"] is not None:
         session.output.line(json.dumps(result["data"], indent=2, ensure_ascii=False))

@@ -80,7 +80,7 @@ def print_error(error: IocmngError) -> None:
     if len(listed) > 1 and joined in message:
         message = message.replace(joined, f"{len(listed)} checks failed")
     else:
-        listed = [failure for failure in listed if failure not in message and failure != f"request: {message}"]
+        listed = [str(failure) for failure in error.failures if failure.message not in message]
     _write(sys.stderr, printable("\n".join([f"iocmng: {message}", *(f"  {failure}" for failure in listed)])))
 
 

@@ -1,4 +1,4 @@
-"""Shows how a run gets on, on stderr: a bar on a terminal, else a line for each change."""
+"""Shows how a run gets on, on stderr: a bar on a terminal, else a line for each change until its end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def shown_progress(output: Output) -> Iterator[Show]:
         with _bar() as show:
             yield show
     else:
-        yield lambda run: output.note(sentence(run))
+        yield lambda run: None if run["ended_at"] else output.note(sentence(run))
 
 
 def sentence(run: Mapping[str, Any]) -> str:
