@@ -381,11 +381,41 @@ def commands_part() -> str:
     """Return the options of all commands."""
     group: Any = typer.main.get_command(command_line.app)
     alias: Any = typer.main.get_command(command_line.run_app)
-    commands = {f"iocmng {name}": command for name, command in group.commands.items()} | {"iocmng-run": alias}
-    return "\n\n".join(_command(name, command) for name, command in commands.items())
+    commands = dict(_commands("iocmng", group)) | {"iocmng-run": alias}
+    shared = [parameter for parameter in commands["iocmng list"].params if parameter.name in _COMMON]
+    intro = "Every command that speaks to a server also takes:"
+    return "\n\n".join(
+        [
+            f"### Options of many commands\n\n{intro}\n\n{_option_table(shared)}",
+            *(_command(name, command) for name, command in commands.items()),
+        ]
+    )
+
+
+_COMMON = frozenset({"url", "token_file", "cluster", "as_json"})
+
+
+def _commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """Yield all commands with their whole names, those of groups included."""
+    for word, below in getattr(command, "commands", {}).items():
+        if hasattr(below, "commands"):
+            yield from _commands(f"{name} {word}", below)
+        else:
+            yield f"{name} {word}", below
+
+
+def _options(command: Any) -> set[str]:
+    return {parameter.name for parameter in command.params}
 
 
 def _command(name: str, command: Any) -> str:
+    # A command that speaks to no server may have one of the common options, and shows it.
+    left_out = _COMMON if _options(command) >= _COMMON else frozenset[str]()
+    parameters = [parameter for parameter in command.params if parameter.name not in left_out]
+    return f"### `{name}`\n\n{command.help}\n\n{_option_table(parameters)}"
+
+
+def _option_table(parameters: Iterable[Any]) -> str:
     rows = [
         (
             ", ".join(f"`{option}`" for option in getattr(parameter, "opts", [parameter.name]))
@@ -394,11 +424,10 @@ def _command(name: str, command: Any) -> str:
             "yes" if parameter.required else "no",
             getattr(parameter, "help", "") or "",
         )
-        for parameter in command.params
+        for parameter in parameters
         if parameter.name not in ("help", "install_completion", "show_completion")
     ]
-    options = table(("Option", "Needed", "Meaning"), rows) if rows else "It takes no options."
-    return f"### `{name}`\n\n{command.help}\n\n{options}"
+    return table(("Option", "Needed", "Meaning"), rows) if rows else "It takes no options of its own."
 
 
 PARTS: dict[str, Callable[[], str]] = {
