@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import ray
 import uvicorn
+from ray._private import services  # no public call tells the address that `auto` means
 from ray.exceptions import RayError
 
 from iocmng.api import create_app
@@ -25,6 +26,9 @@ from iocmng.client import Client
 from iocmng.cluster.client import RayControllerClient
 from iocmng.errors import ServerUnreachable
 from iocmng.settings import Settings
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds until the cluster's head must take a connection."""
 
 START_TIMEOUT = 30.0
 """Seconds until the application must answer."""
@@ -39,8 +43,7 @@ def cluster_client() -> Iterator[Client]:
     Raises:
         ServerUnreachable: If there is no cluster, or no Controller in it. None is ever started.
     """
-    address = os.environ.get("RAY_ADDRESS") or "auto"
-    _join(address)
+    _join(os.environ.get("RAY_ADDRESS") or "auto")
     try:
         controller = RayControllerClient.find()
         if controller is None:
@@ -57,11 +60,18 @@ def cluster_client() -> Iterator[Client]:
 
 
 def _join(address: str) -> None:
+    if "://" in address:
+        raise ServerUnreachable(f"RAY_ADDRESS must be HOST:PORT of the cluster's head, not an address like {address}")
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        head = services.canonicalize_bootstrap_address(address) or address
+        # Ray itself tries for minutes, also where `auto` finds nothing but the address of a cluster that has ended.
+        host, _, port = head.rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT).close()
+        ray.init(address=head, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        place = "here" if address == "auto" else f"at {address}"
         reason = str(error).strip().partition("\n")[0]
-        raise ServerUnreachable(f"there is no Ray cluster at {address}: {reason}") from error
+        raise ServerUnreachable(f"there is no Ray cluster {place}: {reason}") from error
 
 
 @contextmanager
