@@ -182,7 +182,7 @@ class Controller(Replacements):
     async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
         """Return a plugin's newest log lines, or the oldest of those behind the number `after`; oldest first."""
         self._find(name, None)
-        log = self._registry.log(name)
+        log = self._registry.log_of(name)
         return log.newest(tail) if after is None else log.following(after, tail)
 
     async def generations(self, name: str) -> list[Generation]:

@@ -112,7 +112,7 @@ class Registry:
             report: What it says.
             urgent: Whether somebody waits for the snapshot to show it, even if only counters changed.
         """
-        self.log(name).extend(report.log)
+        self.log_of(name).extend(report.log)
         status = self.observed.get(name)
         # Reports come by more than one way, so an older one may come later.
         before = status.report if status is not None else None
@@ -121,7 +121,7 @@ class Registry:
             self._touch(name, urgent=urgent or before is None or _words(before) != _words(report))
             self._note_event(name, report.message)
 
-    def log(self, name: str) -> NumberedLog:
+    def log_of(self, name: str) -> NumberedLog:
         """Return a plugin's log lines."""
         if name not in self.logs:
             # Microseconds: no plugin writes lines faster, so a later log's numbers are higher, also in a later life.
