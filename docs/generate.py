@@ -46,7 +46,7 @@ _CALL_GROUPS = (
     ("Add and remove", ("add_", "remove_", "apply")),
     ("Replace", ("restart_", "change_", "roll_back_")),
     ("Start and stop", ("start_", "stop_")),
-    ("Run a job", ("run_",)),
+    ("Run a job", ("run_", "cancel_")),
     ("Look", ("list_", "get_", "health", "livez", "readyz", "events")),
 )
 

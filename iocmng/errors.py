@@ -7,9 +7,12 @@
     ├── Unauthorized                401  unauthorized         no credential, or a wrong one
     ├── Forbidden                   403  forbidden            this server does not allow the call
     ├── UnknownPlugin               404  unknown-plugin
+    ├── UnknownRun                  404  unknown-run
     ├── DuplicatePlugin             409  duplicate-plugin
     ├── WrongState                  409  wrong-state          the call does not fit what the plugin is doing
+    ├── RunCancelled                409  run-cancelled        the run that a call waited for was cancelled
     ├── BodyTooLarge                413  body-too-large
+    ├── TooManyRuns                 429  too-many-runs        as many runs of a job wait as may
     ├── SourceUnavailable           502  source-unavailable   the repository cannot be fetched
     ├── PluginCrashed               502  plugin-crashed       the plugin's process ended
     ├── ServerUnavailable           503  server-unavailable   the Controller cannot be reached
@@ -74,6 +77,7 @@ class IocmngError(Exception):
         failures: The failed checks, for errors that tell of a plugin.
         snapshot_version: Version of the Controller's snapshot that shows what the failed call has left, if it had
             changed anything.
+        run_id: The run that a call has waited for, where it tells of one.
         problem: The problem document of which a client made the error; empty elsewhere.
     """
 
@@ -84,6 +88,7 @@ class IocmngError(Exception):
         super().__init__(message)
         self.failures = tuple(failures)
         self.snapshot_version = 0
+        self.run_id: int | None = None
         self.problem: dict[str, Any] = {}
 
     @property
@@ -142,6 +147,13 @@ class UnknownPlugin(IocmngError):
     http_status = 404
 
 
+class UnknownRun(IocmngError):
+    """The job has no run of this number, or it is no longer kept."""
+
+    code = "unknown-run"
+    http_status = 404
+
+
 class DuplicatePlugin(IocmngError):
     """A plugin of this name exists already."""
 
@@ -156,11 +168,25 @@ class WrongState(IocmngError):
     http_status = 409
 
 
+class RunCancelled(IocmngError):
+    """The run was cancelled before it had ended by itself."""
+
+    code = "run-cancelled"
+    http_status = 409
+
+
 class BodyTooLarge(IocmngError):
     """The request's body is larger than the server takes."""
 
     code = "body-too-large"
     http_status = 413
+
+
+class TooManyRuns(IocmngError):
+    """As many runs of the job wait already as may."""
+
+    code = "too-many-runs"
+    http_status = 429
 
 
 class SourceUnavailable(IocmngError):

@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     """Generations of each plugin that its history keeps; the files of those that ran are kept for a rollback."""
     events_kept: Annotated[int, Field(ge=100, le=10_000_000)] = 10_000
     """Events that are kept, of all plugins together."""
+    runs_kept: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """Runs of each job that its history keeps, beside those that have not ended."""
     local_roots: Annotated[tuple[Path, ...] | None, NoDecode] = None
     """Directories, joined by ':', from which local_path and file: URLs are taken; unset: the working directory and
     the plugins directory."""
@@ -122,6 +124,15 @@ class Settings(BaseSettings):
     """Seconds that a plugin's constructor, its records and initialize() may take."""
     stop_timeout: Seconds = 10.0
     """Seconds from the wish to stop until the process is killed; cleanup() must fit into it."""
+
+    runs_queued: Annotated[int, Field(ge=0, le=10_000)] = 20
+    """Runs of each job that may wait until it is free."""
+    run_timeout: Seconds | None = None
+    """Seconds that a run of a job may take that was asked for without a limit of its own; unset: no limit."""
+    cancel_grace: Seconds = 5.0
+    """Seconds that a run has to end once it is cancelled or timed out; then its process is killed and replaced."""
+    result_max_bytes: Annotated[int, Field(ge=1024, le=1024 * 1024 * 1024)] = 1_048_576
+    """Largest result of a run, in bytes of JSON."""
 
     crash_backoff: Seconds = 1.0
     """Seconds before the second start in a row of a plugin that keeps ending by itself; the first is at once, each

@@ -11,7 +11,8 @@ from pydantic.json_schema import models_json_schema
 
 from iocmng.api.change_schemas import ApplyProblem, ApplyRequest, RollbackRequest
 from iocmng.api.problems import PROBLEM_JSON
-from iocmng.api.schemas import Problem, RunRequest
+from iocmng.api.run_schemas import RunRequest
+from iocmng.api.schemas import Problem
 from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.errors import IocmngError
 

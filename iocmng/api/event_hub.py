@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from iocmng.core.ports import ControllerClient
+from iocmng.core.runs import Run
 from iocmng.core.state import Event, Snapshot
 from iocmng.errors import ServerUnavailable
 
@@ -54,34 +55,42 @@ class Subscription:
         self.ended = asyncio.Event()
         self._plugin = plugin
         self._most_waiting = most_waiting
-        self._waiting: deque[Event] = deque()
+        self._waiting: deque[Event | Run] = deque()
         self._news = asyncio.Event()
 
     def offer(self, event: Event) -> None:
         """Keep an event until it is taken, unless it is known or belongs to another plugin."""
         if self.ended.is_set() or event.id <= self.position:
             return
-        if self._plugin is not None and event.plugin != self._plugin:
+        if (self._plugin is not None and event.plugin != self._plugin) or self._add(event):
             self.position = event.id
-        elif len(self._waiting) < self._most_waiting:
-            self.position = event.id
-            self._waiting.append(event)
+
+    def offer_run(self, run: Run) -> None:
+        """Keep what happened to a run until it is taken, unless it is of another job. It has no id to resume by."""
+        if not self.ended.is_set() and self._plugin in (None, run.job):
+            self._add(run)
+
+    def _add(self, news: Event | Run) -> bool:
+        is_room = len(self._waiting) < self._most_waiting
+        if is_room:
+            self._waiting.append(news)
             self._news.set()
         else:
             logger.warning("a client of /events is too slow: %d events wait for it; it is let go", self._most_waiting)
             self.end()
+        return is_room
 
     def skip_to(self, position: int) -> None:
         """Drop what waits up to this id: it has been given in another way."""
         self.position = max(self.position, position)
-        self._waiting = deque(event for event in self._waiting if event.id > position)
+        self._waiting = deque(news for news in self._waiting if isinstance(news, Run) or news.id > position)
 
     def end(self) -> None:
         """Take nothing more."""
         self.ended.set()
         self._news.set()
 
-    async def take(self, seconds: float) -> list[Event] | None:
+    async def take(self, seconds: float) -> list[Event | Run] | None:
         """Return what waits; an empty list if nothing comes in time, None after the end."""
         if not self._waiting and not self.ended.is_set():
             try:
@@ -153,6 +162,9 @@ class EventHub:
         for event in events:
             for subscription in list(self._open):
                 subscription.offer(event)
+        for run in snapshot.runs:
+            for subscription in list(self._open):
+                subscription.offer_run(run)
 
     def close(self) -> None:
         """End all streams and open no more."""

@@ -12,6 +12,8 @@ from starlette.types import Receive, Scope, Send
 from iocmng.api.event_hub import EventHub, Opening
 from iocmng.api.history import event_object
 from iocmng.api.json_bytes import encode
+from iocmng.api.runs import run_news
+from iocmng.core.runs import Run
 from iocmng.core.state import Event
 
 EVENT_STREAM = "text/event-stream"
@@ -69,10 +71,14 @@ def _beginning(opening: Opening, retry: float) -> bytes:
     return note + f"retry: {retry * 1000:.0f}\nid: {opening.position}\n\n".encode() + _blocks(opening.missed)
 
 
-def _blocks(events: Iterable[Event]) -> bytes:
-    return b"".join(
-        f"id: {event.id}\nevent: plugin\ndata: ".encode() + encode(event_object(event)) + b"\n\n" for event in events
-    )
+def _blocks(news: Iterable[Event | Run]) -> bytes:
+    return b"".join(_block(one) for one in news)
+
+
+def _block(news: Event | Run) -> bytes:
+    if isinstance(news, Run):  # without an id: a client that connects again resumes behind the last event
+        return b"event: run\ndata: " + encode(run_news(news)) + b"\n\n"
+    return f"id: {news.id}\nevent: plugin\ndata: ".encode() + encode(event_object(news)) + b"\n\n"
 
 
 async def _write(send: Send, body: bytes) -> None:

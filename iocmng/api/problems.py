@@ -17,9 +17,12 @@ from starlette.types import Scope
 
 from iocmng.api.json_bytes import encode
 from iocmng.api.sentences import request_failures, shortened
-from iocmng.errors import CheckFailure, InvalidRequest, IocmngError, Unauthorized
+from iocmng.errors import CheckFailure, InvalidRequest, IocmngError, TooManyRuns, Unauthorized
 
 PROBLEM_JSON = "application/problem+json"
+
+RETRY_AFTER = 5
+"""Seconds after which a client that was refused because too much waits may try again."""
 
 
 def problem(
@@ -58,8 +61,19 @@ def error_problem(scope: Scope, error: IocmngError) -> Response:
         code=error.code,
         detail=error.message,
         failures=failures,
-        headers={"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorized) else None,
+        headers=_headers(error),
+        extensions=None if error.run_id is None else {"run_id": error.run_id},
     )
+
+
+def _headers(error: IocmngError) -> dict[str, str] | None:
+    match error:
+        case Unauthorized():
+            return {"WWW-Authenticate": "Bearer"}
+        case TooManyRuns():
+            return {"Retry-After": str(RETRY_AFTER)}
+        case _:
+            return None
 
 
 def unexpected_problem(scope: Scope) -> Response:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from iocmng.core.builtin_pvs import Kind
-from iocmng.core.json_values import json_problem
 
 PluginStatusWord = Literal[
     "loading", "loaded", "running", "paused", "stopped", "error", "invalid", "crashed", "restarting"
@@ -64,6 +63,8 @@ class Problem(Answer):
     message: str
     """The same as `detail`."""
     validation: FailedValidation
+    run_id: int | None = None
+    """The run that the call has waited for; only where there was one."""
 
 
 class PvDefinitions(Answer):
@@ -88,6 +89,24 @@ class RecordObject(Answer):
     record_type: str
     direction: str
     built_in: bool
+
+
+class LastRun(Answer):
+    """How a run has ended."""
+
+    run_id: int
+    state: Literal["success", "failed", "cancelled", "timed_out", "lost"]
+
+
+class RunsOverview(Answer):
+    """The runs of a job, in short."""
+
+    queued: int
+    """How many wait."""
+    running: list[int]
+    """Which go on."""
+    last: LastRun | None
+    """The newest that has ended."""
 
 
 class PluginObject(Answer):
@@ -154,6 +173,8 @@ class PluginObject(Answer):
     """Ray resources that its node must offer."""
     node_labels: dict[str, str]
     """Labels that its node must have."""
+    runs: RunsOverview | None
+    """Its runs; null for a task."""
 
 
 class PluginList(Answer):
@@ -181,45 +202,6 @@ class DoneWithChecks(DoneWithPlugin):
     """The call loaded this plugin, or began to."""
 
     validation: Validation
-
-
-class RunRequest(BaseModel):
-    """The body of a run; it may be absent."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    parameters: dict[str, Any] = {}
-    """Laid over the job's parameters for this run."""
-
-    @field_validator("parameters", mode="before")
-    @classmethod
-    def _null(cls, value: Any) -> Any:
-        return {} if value is None else value
-
-    @field_validator("parameters")
-    @classmethod
-    def _plain_json(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if problem := json_problem(value):
-            raise ValueError(problem)
-        return value
-
-
-class JobResultObject(Answer):
-    """What a job returned."""
-
-    success: bool
-    data: Any
-    message: str
-    timestamp: str
-    """ISO 8601."""
-
-
-class RunAnswer(Answer):
-    """A job has run."""
-
-    ok: bool
-    """Whether the job was a success: the same as result.success."""
-    result: JobResultObject
 
 
 class LogLines(Answer):

@@ -6,16 +6,38 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from iocmng.base.shown_run import ShownRun
 from iocmng.core.ports import PvServer
 from iocmng.core.pv_fields import PvValue
+from iocmng.core.runs import RUN_LOG_LINES, RunReport
 from iocmng.core.spec import Report
 
 LOG_LINES = 1000
 """Log lines kept until the next report takes them."""
 
+LINE_CHARACTERS = 10_000
+"""Characters of a log line that are kept with a run."""
+
 
 def _nobody(urgent: bool) -> None:
     """Tell nobody."""
+
+
+class _RunPage:
+    """What is known of the run that goes on."""
+
+    def __init__(self, run: int) -> None:
+        self.run = run
+        self.progress = 0.0
+        self.message = ""
+        self.log: deque[str] = deque(maxlen=RUN_LOG_LINES)
+        self.untold: deque[str] = deque(maxlen=RUN_LOG_LINES)
+
+    def report(self) -> RunReport:
+        """Return what there is to tell; log lines are handed out once."""
+        lines = tuple(self.untold)
+        self.untold.clear()
+        return RunReport(self.run, self.progress, self.message, lines)
 
 
 class StatusBoard:
@@ -25,12 +47,20 @@ class StatusBoard:
         pvs: Where the built-in PVs are served.
         has: Names of the built-in PVs that this plugin has.
         notify: Called after each change, with True where it should be told at once. Must return quickly.
+        shown: Knows whether a job's run is to be shown, or stays behind a newer one in another process.
     """
 
-    def __init__(self, pvs: PvServer, has: frozenset[str], notify: Callable[[bool], None] | None = None) -> None:
+    def __init__(
+        self,
+        pvs: PvServer,
+        has: frozenset[str],
+        notify: Callable[[bool], None] | None = None,
+        shown: ShownRun | None = None,
+    ) -> None:
         self._pvs = pvs
         self._has = has
         self._notify = notify or _nobody
+        self._shown = shown or ShownRun()
         self._showing = threading.RLock()  # keeps record and report in step where two threads show something
         self._lock = threading.Lock()
         self._version = 0
@@ -40,6 +70,7 @@ class StatusBoard:
         self._hang_message = ""
         self._cycle_count = self._overruns = 0
         self._log: deque[str] = deque(maxlen=LOG_LINES)
+        self._run: _RunPage | None = None
 
     @property
     def state(self) -> str:
@@ -59,7 +90,23 @@ class StatusBoard:
         state: str | None = None,
         message: str | None = None,
     ) -> None:
-        """Set what is given and leave the rest."""
+        """Set what is given and leave the rest; of a run that is hidden, only the message of that run."""
+        with self._lock:
+            if self._run is not None and message is not None:
+                self._run.message = message
+        if not self._shown.is_hidden:
+            self._show(status, running, state, message)
+        self._notify(True)
+
+    def follow(self, report: Report) -> None:
+        """Show what a run in another process says of itself."""
+        for name, value, severity in report.puts:
+            if name not in self._has or name == "PROGRESS":  # STATUS and MESSAGE follow below
+                self._pvs.put(name, value, severity)
+        self._show(report.status, report.running, report.state, report.message)
+        self._notify(True)
+
+    def _show(self, status: str | None, running: bool | None, state: str | None, message: str | None) -> None:
         with self._showing:
             if message is not None:
                 self._put("MESSAGE", message)
@@ -71,7 +118,6 @@ class StatusBoard:
                 self._state = state if state is not None else self._state
                 self._message = message if message is not None else self._message
                 self._version += 1
-        self._notify(True)
 
     def show_hung(self, state: str, message: str) -> None:
         """Show an error until show_returned() is called; called again, it renews the message."""
@@ -98,14 +144,45 @@ class StatusBoard:
         self._put("CYCLE_COUNT", cycles & 0x7FFFFFFF)  # the record is a 32-bit longin
         self._notify(False)
 
-    def progress(self, percent: int) -> None:
+    def begin_run(self, run: int) -> None:
+        """Note that a run begins: progress, messages and log lines belong to it from now on."""
+        self._shown.begin(run)
+        with self._lock:
+            self._run = _RunPage(run)
+
+    def end_run(self) -> tuple[str, ...]:
+        """Note that the run has ended; return its log lines, the newest."""
+        with self._lock:
+            page, self._run = self._run, None
+        self._shown.end()
+        return tuple(page.log) if page is not None else ()
+
+    def tell(self, message: str, state: str) -> None:
+        """Show a message that is none of the run's own and, unless it is empty and while none goes on, a state."""
+        if state and self._run is None:
+            self._show("error", False, state, message)
+        else:
+            self._show(None, None, None, message)
+        self._notify(True)
+
+    def progress(self, percent: float) -> None:
         """Set PROGRESS."""
-        self._put("PROGRESS", percent)
+        if not self._shown.is_hidden:
+            self._put("PROGRESS", round(percent))
+        with self._lock:
+            if self._run is not None:
+                self._run.progress = percent
+            self._version += 1
+        self._notify(False)
 
     def log(self, line: str) -> None:
-        """Keep a log line for the next report."""
+        """Keep a log line for the next report, and for the run that goes on."""
         with self._lock:
             self._log.append(line)
+            if self._run is not None:
+                short = line if len(line) <= LINE_CHARACTERS else f"{line[:LINE_CHARACTERS]}..."
+                self._run.log.append(short)
+                self._run.untold.append(short)
             self._version += 1
         self._notify(False)
 
@@ -124,6 +201,7 @@ class StatusBoard:
                 overruns=self._overruns,
                 log=lines,
                 hung=self._before_hang is not None,
+                run=self._run.report() if self._run is not None else None,
             )
 
     def _put(self, name: str, value: PvValue) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from iocmng.base.author_thread import AuthorThread
 from iocmng.base.board import StatusBoard
@@ -18,11 +18,14 @@ from iocmng.base.job import JobBase
 from iocmng.base.job_runner import JobRunner
 from iocmng.base.plugin import PluginBase, Runtime
 from iocmng.base.saved_values import SavedValues
+from iocmng.base.shown_run import CopiedPvs, HiddenPvs, ShownRun
 from iocmng.base.task import TaskBase
 from iocmng.base.task_runner import AUTHOR_ERRORS, TaskRunner
-from iocmng.core.builtin_pvs import JobState, TaskState
+from iocmng.core.builtin_pvs import JobState, Kind, TaskState
 from iocmng.core.ports import Clock, PvServer
 from iocmng.core.pv_fields import PvValue
+from iocmng.core.results import RESULT_MAX_BYTES
+from iocmng.core.runs import RunOrder, RunOutcome
 from iocmng.core.spec import RecordInfo, Report
 from iocmng.errors import PluginRejected, WrongKind
 
@@ -40,12 +43,26 @@ class PluginHost:
         pvs: Serves the plugin's records.
         clock: Time for the cycles.
         notify: Told of each change of the report; must return quickly.
+        hands_out_runs: Whether somebody takes the runs that a client asks for by RUN, see take_wanted_runs(); else a
+            job runs at once.
     """
 
-    def __init__(self, pvs: PvServer, clock: Clock, notify: Callable[[bool], None] | None = None) -> None:
+    def __init__(
+        self,
+        pvs: PvServer,
+        clock: Clock,
+        notify: Callable[[bool], None] | None = None,
+        *,
+        hands_out_runs: bool = False,
+    ) -> None:
         self._pvs = pvs
         self._clock = clock
         self._notify = notify
+        self._hands_out_runs = hands_out_runs
+        self._wanted_runs = 0
+        self._wanting = threading.Lock()
+        self._shown = ShownRun()
+        self._copies: CopiedPvs | None = None
         self._ended = threading.Event()
         self._plugin: PluginBase | None = None
         self._board: StatusBoard | None = None
@@ -55,7 +72,12 @@ class PluginHost:
         self.thread = AuthorThread(clock)
 
     def build(
-        self, cls: type[PluginBase], identity: Identity, log_level: str, values: Path | None = None
+        self,
+        cls: type[PluginBase],
+        identity: Identity,
+        log_level: str,
+        values: Path | None = None,
+        result_max_bytes: int = RESULT_MAX_BYTES,
     ) -> Future[tuple[RecordInfo, ...]]:
         """Make the records and the plugin's object, in the author's thread; nothing is served yet.
 
@@ -66,8 +88,14 @@ class PluginHost:
             identity: What the plugin is told about itself.
             log_level: Least severe log lines to show.
             values: Directory of the plugin's saved PV values; None where none are kept.
+            result_max_bytes: Largest result of a job's run, in bytes of JSON.
         """
-        return self.thread.submit(self._build, cls, identity, log_level, values)
+        return self.thread.submit(self._build, cls, identity, log_level, values, result_max_bytes)
+
+    def serve_nothing(self) -> None:
+        """Make no records: this process is for runs of a job whose PVs another one serves; called before build()."""
+        notify = self._notify
+        self._pvs = self._copies = CopiedPvs(lambda: notify(True) if notify is not None else None)
 
     def serve(self) -> tuple[int, int]:
         """Restore the saved values, then answer EPICS clients; return the CA and the PVA port.
@@ -98,27 +126,59 @@ class PluginHost:
         self.ask_to_end()
         return self.thread.submit(runner.stop)
 
-    def run_job(self, parameters: Mapping[str, Any]) -> Future[dict[str, Any]]:
-        """Run the job after the runs that wait already; the future has the result as a dictionary.
+    def run_job(self, order: RunOrder) -> Future[RunOutcome]:
+        """Run the job after the runs that wait already; the future has what became of it.
 
         Raises:
             WrongKind: If the plugin is a task.
         """
         if not isinstance(self._runner, JobRunner):
             raise WrongKind("only a job can be run")
-        return self.thread.submit(self._runner.run, parameters)
+        self._runner.expect(order.run)
+        if self._copies is not None:
+            self._copies.begin(order.pvs or {})
+        return self.thread.submit(self._runner.run, order)
+
+    def cancel_run(self, run: int) -> None:
+        """Turn `cancelled` true for a run that waits or goes on, whatever the author's thread is doing."""
+        if isinstance(self._runner, JobRunner):
+            self._runner.cancel(run)
+
+    def take_wanted_runs(self) -> int:
+        """Return how often a client has written 1 to RUN since the last call, and show that it was taken note of."""
+        with self._wanting:
+            wanted, self._wanted_runs = self._wanted_runs, 0
+        if wanted:
+            self._pvs.put("RUN", False)
+        return wanted
+
+    def show(self, message: str, state: str) -> None:
+        """Show a message in MESSAGE and, unless it is empty and while no run goes on, a state in STATUS."""
+        assert self._board is not None
+        self._board.tell(message, state)
 
     def report(self) -> Report:
         """Return what there is to tell."""
         assert self._board is not None
-        return self._board.report()
+        report = self._board.report()
+        return report if self._copies is None else replace(report, puts=self._copies.take())
+
+    def pv_values(self) -> dict[str, PvValue]:
+        """Return the values of the plugin's own PVs, by name."""
+        return {name: self._pvs.get(name) for name in self._own_pvs}
+
+    def follow_run(self, run: int, report: Report) -> None:
+        """Show what a run in another process says of itself, unless a newer one is shown."""
+        assert self._board is not None
+        if self._shown.show(run, report.version):
+            self._board.follow(report)
 
     def ask_to_end(self) -> None:
         """Turn `running` false and `cancelled` true at once, whatever the author's thread is doing."""
         if isinstance(self._plugin, TaskBase):
             self._plugin.running = False
-        elif isinstance(self._plugin, JobBase):
-            self._plugin.cancelled = True
+        elif isinstance(self._runner, JobRunner):
+            self._runner.end()
 
     def end(self) -> Future[None]:
         """End the cycles, run cleanup() and save the values, for good."""
@@ -133,10 +193,11 @@ class PluginHost:
             self._values.save()
 
     def _build(
-        self, cls: type[PluginBase], identity: Identity, log_level: str, values: Path | None
+        self, cls: type[PluginBase], identity: Identity, log_level: str, values: Path | None, result_max_bytes: int
     ) -> tuple[RecordInfo, ...]:
         built_in = frozenset(pv.name for pv in identity.pvs if pv.built_in)
-        board = self._board = StatusBoard(self._pvs, built_in, self._notify)
+        board = self._board = StatusBoard(self._pvs, built_in, self._notify, self._shown)
+        self._own_pvs = tuple(pv.name for pv in identity.pvs if not pv.built_in)
         records = self._pvs.build(identity.pv_prefix, identity.pvs, self._client_wrote)
         runtime = Runtime(
             name=identity.name,
@@ -144,7 +205,7 @@ class PluginHost:
             mode=identity.mode,
             parameters=identity.parameters,
             pv_names=frozenset(pv.name for pv in identity.pvs),
-            pvs=self._pvs,
+            pvs=HiddenPvs(self._pvs, self._shown, identity.pvs) if cls.kind is Kind.JOB else self._pvs,
             board=board,
             logger=_logger(cls, identity.name, board, log_level),
         )
@@ -156,7 +217,7 @@ class PluginHost:
         if isinstance(plugin, TaskBase):
             self._runner = TaskRunner(plugin, board, self._clock, watch=watch)
         elif isinstance(plugin, JobBase):
-            self._runner = JobRunner(plugin, board, watch)
+            self._runner = JobRunner(plugin, board, watch, result_max_bytes)
         assert self._runner is not None
         self._pvs.put("VERSION", identity.version)
         self._runner.prepare()
@@ -165,9 +226,20 @@ class PluginHost:
 
     def _client_wrote(self, name: str, value: PvValue) -> None:
         """Take a client's put; called in one of EPICS's threads, so it only passes on."""
+        if name == "RUN" and self._hands_out_runs and isinstance(self._runner, JobRunner):
+            self._want_run(bool(value))
+            return
         self.thread.submit(self._deliver, name, value)
         if self._ended.is_set() and self._values is not None:
             self.thread.submit(self._values.save)  # a put in the moments between the last save and the process's end
+
+    def _want_run(self, wanted: bool) -> None:
+        """Note a put to RUN. It stays 1 until somebody takes note of it, so an operator sees that nobody does."""
+        if wanted:
+            with self._wanting:
+                self._wanted_runs += 1
+            if self._notify is not None:
+                self._notify(True)
 
     def _deliver(self, name: str, value: PvValue) -> None:
         runner = self._runner

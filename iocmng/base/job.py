@@ -36,24 +36,51 @@ class JobResult:
         return {"success": self.success, "data": self.data, "message": self.message, "timestamp": self.timestamp}
 
 
+@dataclass(slots=True)
+class CancelFlag:
+    """Whether a run is to end.
+
+    Attributes:
+        is_set: Whether it is.
+        was_seen: Whether the author's code has looked, and found that it is.
+    """
+
+    is_set: bool = False
+    was_seen: bool = False
+
+
 class JobBase(PluginBase):
     """Base of jobs. A run is initialize(), execute(), cleanup(), in one thread of the plugin's own process.
 
     Attributes:
         last_result: Result of the last run, or None before the first.
-        cancelled: Turns true when the run should end early; a long execute() may look at it.
     """
 
     kind: ClassVar[Kind] = Kind.JOB
 
     last_result: JobResult | None
-    cancelled: bool
+    _run_flag: CancelFlag
 
     def bind_runtime(self, runtime: Runtime) -> None:
         """Give the job what its process has for it."""
         super().bind_runtime(runtime)
         self.last_result = None
-        self.cancelled = False
+        self._run_flag = CancelFlag()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run is to end: somebody cancelled it, its time is over, or its process is about to end.
+
+        It turns true at once, whatever the author's code is doing; a long execute() looks at it now and then, in any
+        thread, and returns. What does not return in time is ended with its process.
+        """
+        flag = self._run_flag
+        flag.was_seen = flag.was_seen or flag.is_set
+        return flag.is_set
+
+    @cancelled.setter
+    def cancelled(self, value: bool) -> None:
+        self._run_flag.is_set = value
 
     @abc.abstractmethod
     def initialize(self) -> None:
@@ -74,6 +101,12 @@ class JobBase(PluginBase):
             message: Shown in MESSAGE, if given.
         """
         board = self._runtime.board
-        board.progress(round(100 * min(1.0, max(0.0, fraction))))
+        board.progress(100 * min(1.0, max(0.0, fraction)))
         if message is not None:
             board.show(message=message)
+
+
+def new_flag(job: JobBase) -> CancelFlag:
+    """Begin a run of a job that nobody has cancelled yet; return the flag that says whether somebody does."""
+    flag = job._run_flag = CancelFlag()  # pyright: ignore[reportPrivateUsage]
+    return flag

@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
-from collections.abc import Mapping
-from typing import Any
-
-from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from iocmng.base.board import StatusBoard
 from iocmng.base.call_watch import CallWatch
-from iocmng.base.job import JobBase, JobResult
+from iocmng.base.job import CancelFlag, JobBase, JobResult, new_flag
 from iocmng.base.task_runner import AUTHOR_ERRORS, describe
 from iocmng.core.builtin_pvs import JobState
-from iocmng.core.json_values import deep_merge, json_problem
+from iocmng.core.json_values import deep_merge
+from iocmng.core.results import RESULT_MAX_BYTES, ResultProblem, plain_result, shortened_message
+from iocmng.core.runs import RunOrder, RunOutcome
 
 _STATUS_WORDS = {JobState.RUNNING: "running", JobState.FAILED: "error"}
 
+LOCAL_RUN = 0
+"""Stands for a run that nobody keeps: `iocmng run`, where RUN was written."""
+
 
 class JobRunner:
-    """Runs one job. Not thread-safe: all its methods are called in the author's thread."""
+    """Runs one job. run() and what it calls belong to the author's thread; the other methods may be called in any.
+
+    Args:
+        job: The author's object.
+        board: Shows the newest run.
+        watch: Notices an execute() that does not return.
+        result_max_bytes: Largest result, in bytes of JSON.
+    """
 
     wake_at: float | None = None
 
-    def __init__(self, job: JobBase, board: StatusBoard, watch: CallWatch | None = None) -> None:
+    def __init__(
+        self,
+        job: JobBase,
+        board: StatusBoard,
+        watch: CallWatch | None = None,
+        result_max_bytes: int = RESULT_MAX_BYTES,
+    ) -> None:
         self._job = job
         self._board = board
         self._watch = watch or CallWatch(board, time)
+        self._result_max_bytes = result_max_bytes
         self._parameters = dict(job.parameters)
+        self._lock = threading.Lock()
+        self._expected: dict[int, bool] = {}  # runs that wait or go on, and whether they are to end
+        self._current: int | None = None
+        self._flag = CancelFlag()
+        self._is_ending = False
 
     def prepare(self) -> None:
         """Show that the job waits for a run."""
@@ -37,24 +58,64 @@ class JobRunner:
     def tick(self) -> None:
         """Do nothing: a job has no time of its own."""
 
-    def run(self, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Run once; return the result as a dictionary. What the author's code raises becomes a failed result.
+    def expect(self, run: int) -> None:
+        """Note that run() is going to be called for this run, so that it can be cancelled from now on."""
+        with self._lock:
+            self._expected[run] = self._is_ending
+
+    def cancel(self, run: int) -> None:
+        """Turn `cancelled` true for a run that waits or goes on; nothing happens if it has ended."""
+        with self._lock:
+            if run in self._expected:
+                self._expected[run] = True
+                if run == self._current:
+                    self._flag.is_set = True
+
+    def end(self) -> None:
+        """Do the same for all runs, those that are still to come included: the process is about to end."""
+        with self._lock:
+            self._is_ending = True
+            self._expected = dict.fromkeys(self._expected, True)
+            self._flag.is_set = True
+
+    def run(self, order: RunOrder | None = None) -> RunOutcome:
+        """Run once; return what became of it. What the author's code raises becomes a failed result.
 
         Args:
-            parameters: Laid over the job's own parameters for this run alone.
+            order: The run and its parameters; None runs with the job's own.
         """
+        order = order or RunOrder(LOCAL_RUN)
         job = self._job
-        job.parameters = deep_merge(self._parameters, parameters or {})
-        job.cancelled = False
+        if not self._begin(order.run):
+            return RunOutcome(JobResult(False, message="cancelled before it began").to_dict(), was_cancelled=True)
+        self._board.begin_run(order.run)
+        job.parameters = deep_merge(self._parameters, order.parameters)
         self._board.progress(0)
         self._show(JobState.RUNNING, "")
         result = self._finished(self._execute())
         job.parameters = dict(self._parameters)
         job.last_result = result
+        was_cancelled = self._end(order.run, result)
         if result.success:
             self._board.progress(100)
-        self._show(JobState.SUCCESS if result.success else JobState.FAILED, result.message)
-        return result.to_dict()
+        self._show(JobState.SUCCESS if result.success and not was_cancelled else JobState.FAILED, result.message)
+        return RunOutcome(result.to_dict(), was_cancelled, self._board.end_run())
+
+    def _begin(self, run: int) -> bool:
+        """Note that a run begins; return False if it is to end before that."""
+        with self._lock:
+            if self._expected.setdefault(run, self._is_ending):
+                del self._expected[run]
+                return False
+            self._current = run
+            self._flag = new_flag(self._job)
+            return True
+
+    def _end(self, run: int, result: JobResult) -> bool:
+        """Note that a run has ended; return whether that is because it was told to."""
+        with self._lock:
+            self._current = None
+            return self._expected.pop(run, False) and (self._flag.was_seen or not result.success)
 
     def _execute(self) -> JobResult:
         job = self._job
@@ -71,15 +132,14 @@ class JobRunner:
         return outcome if isinstance(outcome, JobResult) else JobResult(success=True, data=outcome)
 
     def _finished(self, result: JobResult) -> JobResult:
-        """Return the result if JSON can hold it, else a failed one that says what cannot be held."""
+        """Return the result if it can be kept, else a failed one that says why it cannot."""
         try:
-            data = to_jsonable_python(result.data)
-            problem = json_problem(data, "data")
-        except (PydanticSerializationError, ValueError) as error:
-            data, problem = None, f"data cannot be written as JSON: {error}"
-        if problem:
+            data = plain_result(result.data, self._result_max_bytes)
+        except ResultProblem as problem:
             return JobResult(success=False, message=f"the job ended, but its result is of no use: {problem}")
-        return JobResult(bool(result.success), data, str(result.message), result.timestamp)
+        except AUTHOR_ERRORS as error:  # a tolist(), __iter__ or __str__ of the author's own
+            return JobResult(success=False, message=f"the job ended, but its result is of no use: {describe(error)}")
+        return JobResult(bool(result.success), data, shortened_message(str(result.message)), str(result.timestamp))
 
     def _show(self, state: JobState, message: str | None = None) -> None:
         word, running = _STATUS_WORDS.get(state, "loaded"), state is JobState.RUNNING

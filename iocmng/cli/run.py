@@ -28,7 +28,7 @@ from iocmng.epics.ioc import SoftIoc
 from iocmng.errors import InvalidRequest, IocmngError, PluginRejected
 from iocmng.loading.checks import check_syntax, read_manifest
 from iocmng.loading.importer import load_class
-from iocmng.settings import load_settings
+from iocmng.settings import Settings, load_settings
 
 
 class _Stopped(Exception):
@@ -131,7 +131,7 @@ def run_plugin(options: RunOptions) -> NoReturn:
     # Not where the server keeps its own: one of its plugins may have the same name.
     values = settings.state.joinpath("run-values", *pv_prefix.split(":"))
     try:
-        records = _build(host, signals, options, pv_prefix, settings.log_level, values)
+        records = _build(host, signals, options, pv_prefix, settings, values)
         ca_port, pva_port = signals.result(host.thread.submit(host.serve))
         if options.pvout is not None:
             _write_names(options.pvout, records)
@@ -160,7 +160,7 @@ def _read(config: Path) -> Manifest:
 
 
 def _build(
-    host: PluginHost, signals: _Signals, options: RunOptions, pv_prefix: str, log_level: str, values: Path
+    host: PluginHost, signals: _Signals, options: RunOptions, pv_prefix: str, settings: Settings, values: Path
 ) -> tuple[RecordInfo, ...]:
     directory, manifest = options.directory.resolve(), _manifest(options)
     name = check_plugin_name(options.name or directory.name)
@@ -172,7 +172,7 @@ def _build(
         check_syntax(directory)  # the search for the class passes over a file that Python cannot read
         raise
     identity = identify(name, pv_prefix, cls.kind, manifest, {}, commit=None)
-    return signals.result(host.build(cls, identity, log_level, values))
+    return signals.result(host.build(cls, identity, settings.log_level, values, settings.result_max_bytes))
 
 
 def _write_names(file: Path, records: tuple[RecordInfo, ...]) -> None:

@@ -12,6 +12,7 @@ from iocmng.cluster.control_loop import ControlLoop
 from iocmng.cluster.keeper import Keeper
 from iocmng.cluster.operations import Operations
 from iocmng.cluster.registry import Registry
+from iocmng.cluster.runs import Runs
 from iocmng.cluster.watcher import Watcher
 from iocmng.core.plugins_file import Action, Step, applied_form, changed_spec, plan
 from iocmng.core.ports import FoundProcess, PluginLauncher
@@ -51,6 +52,7 @@ class Boot:
         operations: Operations,
         watcher: Watcher,
         loop: ControlLoop,
+        runs: Runs,
         launcher: PluginLauncher,
     ) -> None:
         self._registry = registry
@@ -58,6 +60,7 @@ class Boot:
         self._operations = operations
         self._watcher = watcher
         self._loop = loop
+        self._runs = runs
         self._launcher = launcher
         self._waiting: set[str] = set()
 
@@ -73,6 +76,7 @@ class Boot:
             self._registry.desire(entry.spec)
         if plugins_file is not None:
             await self._apply(plugins_file)
+        await self._runs.load()
         adopted = await self._adopt(await self._launcher.find_processes())
         self._loop.keep_rejected.update(self._registry.desired)
         self._waiting = self._registry.desired.keys() - adopted
@@ -82,6 +86,7 @@ class Boot:
             await self._choose_running([entry.spec.name for entry in entries])
         for name in self._waiting:
             await self._wait_for_lease(name)
+        await self._runs.begin(adopted)
 
     async def run(self) -> None:
         """Start everything that waits, in its order; what fails is logged and stops nothing."""

@@ -8,11 +8,13 @@ from iocmng.cluster.control_loop import ControlLoop
 from iocmng.cluster.keeper import Keeper
 from iocmng.cluster.operations import Operations
 from iocmng.cluster.registry import Registry
+from iocmng.cluster.runs import Runs
 from iocmng.cluster.watcher import Watcher
 from iocmng.core.backoff import RestartPolicy
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.lifecycle import LOADING, Phase
 from iocmng.core.ports import PluginLauncher, StateStore
+from iocmng.core.runs import RunLimits
 from iocmng.core.spec import PluginSpec
 from iocmng.errors import IocmngError, ServerUnavailable, UnknownPlugin, WrongKind, WrongState
 
@@ -26,6 +28,7 @@ class Calls:
         site_prefix: PREFIX of all PVs.
         policy: When plugins that ended by themselves are started again.
         generations_kept: How many generations of each plugin can be rolled back to.
+        run_limits: What the settings say of the runs of jobs.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Calls:
         site_prefix: str,
         policy: RestartPolicy,
         generations_kept: int,
+        run_limits: RunLimits,
     ) -> None:
         registry = self._registry = Registry()
         keeper = self._keeper = Keeper(store, generations_kept)
@@ -42,7 +46,8 @@ class Calls:
         registry.owner_of = lambda name: entry.owner if (entry := keeper.entry(name)) else None
         wake = asyncio.Event()
         self._watcher = Watcher(registry, policy, wake.set)
-        self._operations = Operations(registry, launcher, keeper, self._watcher, site_prefix)
+        self._runs = Runs(registry, keeper, self._watcher, run_limits)
+        self._operations = Operations(registry, launcher, keeper, self._watcher, self._runs, site_prefix)
         self._loop = ControlLoop(registry, self._operations, policy.stable_after, wake)
         self._ends = False
 

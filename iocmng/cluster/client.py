@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import ray
@@ -14,6 +14,7 @@ from iocmng.cluster.ray_errors import controller_call
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.log_lines import LogPage
 from iocmng.core.request import PluginChange, PluginRequest
+from iocmng.core.runs import Run, RunRequest, RunState
 from iocmng.core.state import Applied, Event, Generation, Snapshot
 from iocmng.settings import Settings
 
@@ -95,9 +96,21 @@ class RayControllerClient:
         """See Controller.set_running."""
         return await controller_call(self._actor.set_running.remote(name, kind, running))
 
-    async def run_job(self, name: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    async def run_job(self, name: str, request: RunRequest, wait: bool) -> tuple[Run, int]:
         """See Controller.run_job."""
-        return await controller_call(self._actor.run_job.remote(name, parameters))
+        return await controller_call(self._actor.run_job.remote(name, request, wait))
+
+    async def cancel_run(self, name: str, run: int, wait: bool) -> tuple[Run, int]:
+        """See Controller.cancel_run."""
+        return await controller_call(self._actor.cancel_run.remote(name, run, wait))
+
+    async def runs(self, name: str, states: Collection[RunState], before: int | None, limit: int) -> list[Run]:
+        """See Controller.runs."""
+        return await controller_call(self._actor.runs.remote(name, states, before, limit))
+
+    async def run(self, name: str, run: int) -> Run:
+        """See Controller.run."""
+        return await controller_call(self._actor.run.remote(name, run))
 
     async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
         """See Controller.logs."""

@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
 
 from iocmng.cluster.boot import Boot, PluginsFile
 from iocmng.cluster.plan import apply_plan
@@ -20,6 +19,7 @@ from iocmng.core.log_lines import LogPage
 from iocmng.core.names import check_plugin_name
 from iocmng.core.ports import PluginLauncher, StateStore
 from iocmng.core.request import PluginRequest
+from iocmng.core.runs import Run, RunLimits, RunRequest, RunState
 from iocmng.core.spec import PluginSpec
 from iocmng.core.state import Applied, Cause, Event, Generation, Snapshot
 from iocmng.errors import (
@@ -48,9 +48,14 @@ class Controller(Replacements):
         site_prefix: str,
         policy: RestartPolicy | None = None,
         generations_kept: int = GENERATIONS_KEPT,
+        run_limits: RunLimits | None = None,
     ) -> None:
-        super().__init__(launcher, store, site_prefix, policy or RestartPolicy(), generations_kept)
-        self._boot = Boot(self._registry, self._keeper, self._operations, self._watcher, self._loop, launcher)
+        super().__init__(
+            launcher, store, site_prefix, policy or RestartPolicy(), generations_kept, run_limits or RunLimits()
+        )
+        self._boot = Boot(
+            self._registry, self._keeper, self._operations, self._watcher, self._loop, self._runs, launcher
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, plugins_file: PluginsFile | None = None) -> None:
@@ -113,6 +118,7 @@ class Controller(Replacements):
         try:
             await self._loop.cancel(name)
             await self._keeper.forget(name)
+            await self._runs.forget(name)
         except StateUnavailable:
             self._operations.resume(name)
             raise
@@ -164,20 +170,60 @@ class Controller(Replacements):
             if name in self._registry.desired:
                 await self._keeper.save(self._registry.desired[name])
 
-    async def run_job(self, name: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-        """Run a job; return its result and the version that shows it. Runs of one job wait for each other.
+    async def run_job(self, name: str, request: RunRequest, wait: bool) -> tuple[Run, int]:
+        """Ask for a run of a job; return it and the version that shows it.
+
+        Args:
+            name: Name of the job.
+            request: What to run it with.
+            wait: Return when it has ended, however it did; else when the store keeps it.
 
         Raises:
             WrongKind: If it is a task.
             WrongState: If it is not up.
+            TooManyRuns: If as many runs wait as may.
+            StateUnavailable: If it cannot be kept; it is not run then.
         """
-        self._find(name, None)
-        status = self._registry.observed.get(name)
-        if status and status.facts and status.facts.kind is Kind.TASK:
+        self._find_job(name)
+        one = await self._runs.request(name, request)
+        asked = await asyncio.shield(one.ended) if wait else one.run
+        return replace(asked, log=()), self._registry.announced
+
+    async def cancel_run(self, name: str, run: int, wait: bool) -> tuple[Run, int]:
+        """Cancel a run; return it and the version that shows it.
+
+        Args:
+            name: Name of the job.
+            run: Id of the run.
+            wait: Return when it has ended, however it did; else at once.
+
+        Raises:
+            UnknownRun: If there is none of this id.
+            WrongState: If it has ended already.
+        """
+        self._find_job(name)
+        one = await self._runs.cancel(name, run)
+        run_now = await asyncio.shield(one.ended) if wait or one.ended.done() else one.whole()
+        return run_now, self._registry.announced
+
+    async def runs(self, name: str, states: Collection[RunState], before: int | None, limit: int) -> list[Run]:
+        """Return a job's runs without their log lines, newest first; see StateStore.runs."""
+        self._find_job(name)
+        return await self._runs.runs(name, states, before, limit)
+
+    async def run(self, name: str, run: int) -> Run:
+        """Return a run of a job with its log lines.
+
+        Raises:
+            UnknownRun: If there is none of this id.
+        """
+        self._find_job(name)
+        return await self._runs.run(name, run)
+
+    def _find_job(self, name: str) -> None:
+        spec, status = self._find(name, None), self._registry.observed.get(name)
+        if (status.facts.kind if status and status.facts else spec.kind) is Kind.TASK:
             raise WrongKind(f"{name} is a task: only jobs are run this way; a triggered task runs by its RUN PV")
-        result, report = await self._operations.handle(name).run_job(parameters)
-        self._registry.report(name, report, urgent=True)
-        return result, self._registry.announced
 
     async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
         """Return a plugin's newest log lines, or the oldest of those behind the number `after`; oldest first."""
@@ -203,6 +249,7 @@ class Controller(Replacements):
         for task in self._tasks:
             task.cancel()
         await self._loop.end()
+        await self._runs.abandon()
         self._watcher.release_all()
 
     async def shutdown(self) -> None:
@@ -211,11 +258,13 @@ class Controller(Replacements):
         for task in self._tasks:
             task.cancel()
         await self._loop.end()
+        await self._runs.close()
         names = list(self._watcher.handles)
         outcomes = await asyncio.gather(*(self._operations.end(name) for name in names), return_exceptions=True)
         for name, outcome in zip(names, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 _log.error("plugin %s did not stop in good order: %s", name, outcome)
+        await self._runs.abandon()
         await self._keeper.close()
 
     async def _promise(self, spec: PluginSpec) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 from iocmng.cluster.boot import PluginsFile
 from iocmng.cluster.controller import Controller
@@ -16,6 +15,7 @@ from iocmng.core.log_lines import LogPage
 from iocmng.core.names import site_prefix
 from iocmng.core.ports import StateStore
 from iocmng.core.request import PluginChange, PluginRequest
+from iocmng.core.runs import Run, RunLimits, RunRequest, RunState
 from iocmng.core.state import Applied, Event, Generation, Snapshot
 from iocmng.errors import InvalidRequest
 from iocmng.loading.plugins_file import read_plugins_file
@@ -77,9 +77,21 @@ class ControllerActor:
         """See Controller.set_running."""
         return await (await self._controller()).set_running(name, kind, running)
 
-    async def run_job(self, name: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    async def run_job(self, name: str, request: RunRequest, wait: bool) -> tuple[Run, int]:
         """See Controller.run_job."""
-        return await (await self._controller()).run_job(name, parameters)
+        return await (await self._controller()).run_job(name, request, wait)
+
+    async def cancel_run(self, name: str, run: int, wait: bool) -> tuple[Run, int]:
+        """See Controller.cancel_run."""
+        return await (await self._controller()).cancel_run(name, run, wait)
+
+    async def runs(self, name: str, states: Collection[RunState], before: int | None, limit: int) -> list[Run]:
+        """See Controller.runs."""
+        return await (await self._controller()).runs(name, states, before, limit)
+
+    async def run(self, name: str, run: int) -> Run:
+        """See Controller.run."""
+        return await (await self._controller()).run(name, run)
 
     async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
         """See Controller.logs."""
@@ -113,6 +125,7 @@ class ControllerActor:
             site_prefix(settings.prefix, beamline),
             RestartPolicy(Backoff(settings.crash_backoff, 2.0, settings.crash_backoff_limit), settings.stable_after),
             settings.generations_kept,
+            RunLimits(settings.runs_queued, settings.cancel_grace, settings.run_timeout),
         )
         try:
             await controller.start(await asyncio.to_thread(self._plugins_file))

@@ -17,6 +17,8 @@ from iocmng.cluster.plugin_actor import Served
 from iocmng.cluster.ray_errors import plugin_call
 from iocmng.cluster.shipping import Shipping
 from iocmng.core.ports import Bundle
+from iocmng.core.pv_fields import PvValue
+from iocmng.core.runs import RunOrder, RunOutcome
 from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Report
 from iocmng.errors import CheckFailure, IocmngError, PluginCrashed, PluginRejected, ServerUnavailable, TimedOut
 from iocmng.settings import Settings
@@ -43,6 +45,8 @@ class RayPluginHandle:
         self._stamp = 0.0  # of the newest answer, on the process's clock
         self._unseen_until = 0.0  # on our clock: when its lease has ended for certain
         self._is_gone = False
+        self._why = ""
+        self._said: str | None = None
         self.last_words: LastWords | None = None
         self.warmed = asyncio.ensure_future(self._warm())
 
@@ -114,9 +118,37 @@ class RayPluginHandle:
                 "does; restart or remove the plugin to end its process"
             ) from None
 
-    async def run_job(self, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Report]:
+    async def run_job(self, order: RunOrder) -> tuple[RunOutcome, Report]:
         """Run the job once."""
-        return await plugin_call(self._actor.run_job.remote(parameters))
+        return await self._told(self._actor.run_job.remote(order))
+
+    async def prepare_runs(self, spec: PluginSpec, bundle: Bundle, site_prefix: str) -> None:
+        """Make a job ready for runs alone."""
+        if self.remote_node is not None:
+            self._digest = bundle.digest
+            await self._shipping.bring(bundle, self.remote_node)
+        limit = self._settings.import_timeout + self._settings.initialize_timeout
+        await self._limited(self._actor.prepare_runs.remote(spec, bundle, site_prefix, self._settings), "import", limit)
+
+    async def retire(self) -> bool:
+        """Have a process that is for runs alone end with its run; return False if it is none."""
+        return await plugin_call(self._actor.retire.remote())
+
+    async def pv_values(self) -> Mapping[str, PvValue]:
+        """Return the values of the plugin's own PVs."""
+        return await plugin_call(self._actor.pv_values.remote())
+
+    async def follow_run(self, run: int, report: Report) -> None:
+        """Show what a run in another process says of itself."""
+        await plugin_call(self._actor.follow_run.remote(run, report))
+
+    async def cancel_run(self, run: int) -> None:
+        """Turn `cancelled` true for a run."""
+        await plugin_call(self._actor.cancel_run.remote(run))
+
+    async def show(self, message: str, state: str) -> None:
+        """Show a message and a state."""
+        await plugin_call(self._actor.show.remote(message, state))
 
     async def stop(self) -> Report | None:
         """Run cleanup(), then end the process; kill it where that takes too long."""
@@ -131,8 +163,9 @@ class RayPluginHandle:
             await self.kill()
         return last
 
-    async def kill(self) -> None:
+    async def kill(self, why: str = "") -> None:
         """End the process now, and return when it is gone, its PVs with it, or cannot be reached: see unseen_for."""
+        self._why = self._why or why
         self.warmed.cancel()
         # In a thread of their own: calls to Ray wait for its GCS, and the Controller must not.
         await asyncio.to_thread(ray.kill, self._actor)
@@ -177,13 +210,13 @@ class RayPluginHandle:
             return await plugin_call(call)
         except PluginCrashed as error:
             words = self.last_words and await self._last_word()
-            raise PluginCrashed(f"{error}: {words}" if words else str(error)) from None
+            raise PluginCrashed(self._why or (f"{error}: {words}" if words else str(error))) from None
 
     async def _last_word(self) -> str | None:
         assert self.last_words is not None
-        if self.remote_node is None:
-            return self.last_words.read()
-        return await self._bury()
+        # Two calls may be under way, and whoever comes first may have the file removed.
+        self._said = self._said or (self.last_words.read() if self.remote_node is None else await self._bury())
+        return self._said
 
     async def _limited(self, call: Any, step: str, limit: float) -> Any:
         """Await a call that runs author's code; what goes wrong names the step."""

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec, TypeVar
 
 from iocmng.core.ports import StateStore
+from iocmng.core.runs import Run, RunState
 from iocmng.core.spec import PluginSpec
 from iocmng.core.state import Cause, Event, Generation, GenerationResult, PluginEntry
 from iocmng.errors import StateUnavailable
@@ -48,7 +49,8 @@ class Keeper:
         self._has_events = asyncio.Event()
         self._writing = asyncio.Lock()
         self._complained = False
-        self.last_event = 0
+        self.last_event = self.last_run = 0
+        self.ended_runs: Mapping[str, tuple[int, RunState]] = {}
 
     async def load(self) -> list[PluginEntry]:
         """Read everything; return the entries.
@@ -57,7 +59,7 @@ class Keeper:
             StateUnavailable: If the store cannot be read.
         """
         loaded = await self._call(self._store.load)
-        self.last_event = loaded.last_event
+        self.last_event, self.last_run, self.ended_runs = loaded.last_event, loaded.last_run, loaded.ended_runs
         for entry in loaded.entries:
             card = self._cards[entry.spec.name] = _Card(entry, deque(maxlen=self._generations_kept))
             for generation in reversed(await self._call(self._store.generations, entry.spec.name)):
@@ -159,6 +161,26 @@ class Keeper:
     async def generations(self, name: str) -> list[Generation]:
         """Return a plugin's generations, newest first."""
         return await self._call(self._store.generations, name)
+
+    async def save_run(self, run: Run) -> None:
+        """Keep a run as it is now.
+
+        Raises:
+            StateUnavailable: If it cannot be kept.
+        """
+        await self._call(self._store.save_run, run)
+
+    async def runs(self, job: str, states: Collection[RunState], before: int | None, limit: int) -> list[Run]:
+        """Return a job's runs, newest first; see StateStore.runs."""
+        return await self._call(self._store.runs, job, states, before, limit)
+
+    async def run(self, job: str, run: int) -> Run | None:
+        """Return a run of a job with its log lines."""
+        return await self._call(self._store.run, job, run)
+
+    async def open_runs(self) -> list[Run]:
+        """Return all runs that have not ended, oldest first."""
+        return await self._call(self._store.open_runs)
 
     def offer_credential(self, name: str, credential: str | None) -> None:
         """Use this PAT from now on; it is kept with the plugin's next save."""

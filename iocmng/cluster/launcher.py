@@ -132,12 +132,14 @@ class RayLauncher:
             async with asyncio.timeout(FOUND_TIMEOUT):
                 await asyncio.shield(handle.warmed)
                 served = await handle.describe()
+                retires = served is None and await handle.retire()
         except (IocmngError, TimeoutError) as error:
             _log.error("the process %s does not answer and is ended: %r", name, error)
             await handle.kill()
             return None
         if served is None:
-            await handle.kill()
+            if not retires:  # else it finishes a run for which nobody waits any longer
+                await handle.kill()
             return None
         found = FoundProcess(
             handle, served.spec, served.bundle, served.facts, served.endpoint, served.report, served.running

@@ -10,6 +10,7 @@ from iocmng.cluster.bundle_book import BundleBook
 from iocmng.cluster.keeper import Keeper
 from iocmng.cluster.processes import Processes, killed_on_failure
 from iocmng.cluster.registry import Registry
+from iocmng.cluster.runs import Runs
 from iocmng.cluster.watcher import Watcher
 from iocmng.core.lifecycle import LOADING, Phase
 from iocmng.core.ports import Bundle, PluginHandle, PluginLauncher
@@ -24,14 +25,20 @@ class Operations:
     """Each operation leaves the registry and the store true, whatever happens, and no process that they do not know."""
 
     def __init__(
-        self, registry: Registry, launcher: PluginLauncher, keeper: Keeper, watcher: Watcher, site_prefix: str
+        self,
+        registry: Registry,
+        launcher: PluginLauncher,
+        keeper: Keeper,
+        watcher: Watcher,
+        runs: Runs,
+        site_prefix: str,
     ) -> None:
         self._registry = registry
         self._launcher = launcher
         self._keeper = keeper
         self._watcher = watcher
         self._bundles = BundleBook(launcher, keeper)
-        self._processes = Processes(registry, launcher, keeper, watcher, self._bundles, site_prefix)
+        self._processes = Processes(registry, launcher, keeper, watcher, runs, self._bundles, site_prefix)
         self.causes = self._processes.causes
         self.adopt = self._processes.adopt
 
@@ -86,7 +93,7 @@ class Operations:
                 async with killed_on_failure(handle):
                     # Kept before the old version is touched: a full disk must not cost the plugin that runs.
                     await self._processes.keep(spec, bundle)
-                    await self._processes.end(name)
+                    await self._processes.end(name, f"{name} was replaced ({cause})")
                     observe(name, Phase.REPLACING, endpoint=None, report=None)
                     await self._start_or_return(spec, bundle, handle)
         except IocmngError as error:
@@ -126,7 +133,7 @@ class Operations:
     async def stop(self, name: str) -> None:
         """End a plugin's process in good order and forget the plugin."""
         self._registry.observe(name, Phase.STOPPING)
-        await self._processes.end(name)
+        await self._processes.end(name, f"{name} was removed")
         await self._processes.until_unseen_is_over(name)
         self._processes.running.pop(name, None)
         self._bundles.release(name)
@@ -137,7 +144,7 @@ class Operations:
     async def end(self, name: str) -> None:
         """End a plugin's process in good order; the plugin stays what it is, and comes back at the next start."""
         self._registry.observe(name, Phase.STOPPING, reason="the server ends")
-        await self._processes.end(name)
+        await self._processes.end(name, "the server was stopped")
 
     def give_up(self, name: str, error: IocmngError) -> None:
         """After an error of our own, leave the plugin in a state from which it can go on."""

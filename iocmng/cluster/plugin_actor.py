@@ -22,7 +22,9 @@ from iocmng.core import pv_client
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.names import plugin_pv_prefix, plugin_segment
 from iocmng.core.ports import Bundle
+from iocmng.core.pv_fields import PvValue
 from iocmng.core.pvs import Pv
+from iocmng.core.runs import RunOrder, RunOutcome
 from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Report
 from iocmng.epics.clients import EpicsPvClient
 from iocmng.epics.ioc import SoftIoc
@@ -64,6 +66,7 @@ class PluginProcess:
         self._words: LastWords | None = None
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
+        self._only_runs = False
 
     async def warm(self) -> tuple[int, str]:
         """Load Python's and EPICS's libraries before a plugin is known; return the process id and Ray's node id.
@@ -81,7 +84,7 @@ class PluginProcess:
             if not self._changed.is_set() or (urgent and not self._urgent.is_set()):
                 loop.call_soon_threadsafe(self._note, urgent)
 
-        self._host = PluginHost(SoftIoc(), time, notify)
+        self._host = PluginHost(SoftIoc(), time, notify, hands_out_runs=True)
         await asyncio.wrap_future(self._host.thread.submit(load_epics))
 
     async def describe(self) -> tuple[Served | None, float]:
@@ -98,7 +101,7 @@ class PluginProcess:
     async def prepare(self, spec: PluginSpec, bundle: Bundle, site_prefix: str, settings: Settings) -> PluginFacts:
         """Import the plugin and check everything about it."""
         self._spec, self._bundle = spec, bundle
-        self._log_level = settings.log_level
+        self._log_level, self._result_max_bytes = settings.log_level, settings.result_max_bytes
         self._values = settings.values_dir(spec.name)
         pv_client.install(EpicsPvClient(settings.pva))
         assert self._host is not None
@@ -122,6 +125,7 @@ class PluginProcess:
             branch=bundle.branch,
             resources=manifest.resources,
             node_labels=manifest.node,
+            concurrency=manifest.concurrency,
         )
         return self._facts
 
@@ -131,7 +135,7 @@ class PluginProcess:
         assert self._class is not None
         assert self._identity is not None
         self._records = await asyncio.wrap_future(
-            self._host.build(self._class, self._identity, self._log_level, self._values)
+            self._host.build(self._class, self._identity, self._log_level, self._values, self._result_max_bytes)
         )
         return self._records, now()
 
@@ -176,7 +180,8 @@ class PluginProcess:
                     await asyncio.sleep(REPORT_PAUSE)
         self._changed.clear()
         self._urgent.clear()
-        return self._host.report(), now()
+        wanted = self._host.take_wanted_runs()  # only here: this call has a Controller that waits for it
+        return replace(self._host.report(), wanted_runs=wanted), now()
 
     async def set_running(self, running: bool) -> Report:
         """Start or stop the cycles; return what there is to tell then.
@@ -190,11 +195,52 @@ class PluginProcess:
         await asyncio.wrap_future(self._host.set_running(running))
         return self._host.report()
 
-    async def run_job(self, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Report]:
-        """Run the job once; return its result and what there is to tell then."""
+    async def run_job(self, order: RunOrder) -> tuple[RunOutcome, Report]:
+        """Run the job once; return what became of it, and what there is to tell then."""
         assert self._host is not None
-        result = await asyncio.wrap_future(self._host.run_job(parameters))
-        return result, self._host.report()
+        outcome = await asyncio.wrap_future(self._host.run_job(order))
+        return outcome, self._host.report()
+
+    async def prepare_runs(self, spec: PluginSpec, bundle: Bundle, site_prefix: str, settings: Settings) -> None:
+        """Import, check and make a job for runs whose PVs another process serves."""
+        assert self._host is not None
+        self._host.serve_nothing()
+        await self.prepare(spec, bundle, site_prefix, settings)
+        assert self._class is not None
+        assert self._identity is not None
+        building = self._host.build(
+            self._class, self._identity, self._log_level, result_max_bytes=self._result_max_bytes
+        )
+        await asyncio.wrap_future(building)
+        self._only_runs = True
+
+    async def retire(self) -> bool:
+        """End this process as soon as its run has ended; return False if it is none that is for runs alone."""
+        if not self._only_runs or self._host is None:
+            return False
+        ended = self._host.thread.submit(lambda: None)  # behind the run that goes on
+        ended.add_done_callback(lambda _: os._exit(0))
+        return True
+
+    async def pv_values(self) -> dict[str, PvValue]:
+        """Return the values of the plugin's own PVs."""
+        assert self._host is not None
+        return self._host.pv_values()
+
+    async def follow_run(self, run: int, report: Report) -> None:
+        """Show what a run in another process says of itself."""
+        assert self._host is not None
+        self._host.follow_run(run, report)
+
+    async def cancel_run(self, run: int) -> None:
+        """Turn `cancelled` true for a run that goes on or waits."""
+        assert self._host is not None
+        self._host.cancel_run(run)
+
+    async def show(self, message: str, state: str) -> None:
+        """Show a message in MESSAGE and a state in STATUS."""
+        assert self._host is not None
+        self._host.show(message, state)
 
     async def end(self) -> Report | None:
         """Run cleanup(); return the last report, which has its log lines."""

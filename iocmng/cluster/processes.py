@@ -11,6 +11,7 @@ from typing import Any
 from iocmng.cluster.bundle_book import BundleBook
 from iocmng.cluster.keeper import Keeper
 from iocmng.cluster.registry import Registry
+from iocmng.cluster.runs import Runs
 from iocmng.cluster.watcher import Watcher
 from iocmng.core.lifecycle import Phase
 from iocmng.core.ports import Bundle, FoundProcess, Placement, PluginHandle, PluginLauncher
@@ -32,6 +33,7 @@ class Processes:
         launcher: PluginLauncher,
         keeper: Keeper,
         watcher: Watcher,
+        runs: Runs,
         bundles: BundleBook,
         site_prefix: str,
     ) -> None:
@@ -39,8 +41,10 @@ class Processes:
         self._launcher = launcher
         self._keeper = keeper
         self._watcher = watcher
+        self._runs = runs
         self._bundles = bundles
         self._site_prefix = site_prefix
+        runs.spawn_with(self.further)
         self.running: dict[str, tuple[PluginSpec, Bundle]] = {}
         self.causes: dict[str, Cause] = {}
 
@@ -62,7 +66,7 @@ class Processes:
             running=found.running,
             facts=found.facts,
             endpoint=found.endpoint,
-            report=replace(found.report, log=()),
+            report=found.report.kept(),
             reason="the Controller has begun anew; the plugin ran on",
         )
         self._registry.report(name, found.report)
@@ -92,6 +96,19 @@ class Processes:
             records = await handle.build()
             self.claim(spec.name, records)  # beside those of the version that still serves, if there is one
             self._registry.observe(spec.name, self._registry.observed[spec.name].phase, facts=facts)
+        return handle
+
+    async def further(self, name: str) -> PluginHandle:
+        """Return a further process of a job that is up, for runs alone.
+
+        Raises:
+            IocmngError: Why there can be none.
+        """
+        spec, bundle = self.running[name]
+        resources, labels = {**bundle.manifest.resources, **spec.resources}, {**bundle.manifest.node, **spec.node}
+        handle = await self._launcher.take_process(Placement(resources, labels))
+        async with killed_on_failure(handle):
+            await handle.prepare_runs(spec, bundle, self._site_prefix)
         return handle
 
     async def start(self, spec: PluginSpec, bundle: Bundle, handle: PluginHandle, *, keep: bool = False) -> None:
@@ -126,7 +143,7 @@ class Processes:
             failures=(),
             message="",
             endpoint=endpoint,
-            report=replace(report, log=()),
+            report=report.kept(),
             silent=False,
             next_try=None,
         )
@@ -134,15 +151,17 @@ class Processes:
         self.claim(name, ())  # those that it serves, and no more
         self._watcher.follow(name, handle, bundle.manifest.watchdog)
 
-    async def end(self, name: str) -> None:
-        """End a plugin's process in good order, if it has one."""
+    async def end(self, name: str, why: str) -> None:
+        """End a plugin's process in good order, if it has one; its runs are cancelled, and say why."""
         if handle := self._watcher.release(name):
+            self._runs.leave(name, why)
             try:
                 last = await handle.stop()
             finally:
                 self._watcher.unseen.note(name, await handle.unseen_for())
             if last is not None:
                 self._registry.report(name, last)
+            await self._runs.left(name)
 
     async def until_unseen_is_over(self, name: str) -> None:
         """Wait as long as a process that cannot be reached may serve the plugin's PVs."""

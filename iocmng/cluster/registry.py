@@ -13,6 +13,7 @@ from typing import Any
 from iocmng.cluster.view import plugin_view, shown_status
 from iocmng.core.lifecycle import Phase, check_transition
 from iocmng.core.log_lines import NumberedLog
+from iocmng.core.runs import Run, RunState
 from iocmng.core.spec import FilesRef, PluginSpec, PluginStatus, Report
 from iocmng.core.state import Event, Snapshot
 from iocmng.errors import CheckFailure, PluginRejected
@@ -31,6 +32,9 @@ LOG_LINES = 2000
 
 REMOVED_NAMES = 500
 """Removed plugins of which it is remembered when they went."""
+
+RECENT_RUNS = 1000
+"""Changes of runs that those who watch may have missed and still get with their next answer."""
 
 RECENT_EVENTS = 1000
 """Events that those who watch may have missed and still get with their next answer."""
@@ -54,8 +58,12 @@ class Registry:
         self.last_event = 0
         self.on_event: Callable[[Event], None] = lambda _: None
         self.owner_of: Callable[[str], str | None] = lambda _: None
+        self.runs_of: Callable[[str], dict[str, Any]] = lambda _: {}
+        self.on_report: Callable[[str, Report], None] = lambda name, report: None
+        self.on_change: Callable[[str], None] = lambda _: None
         self._fallback: dict[str, PluginSpec] = {}
         self._recent: deque[tuple[int, Event]] = deque(maxlen=RECENT_EVENTS)
+        self._recent_runs: dict[tuple[int, RunState], tuple[int, Run]] = {}
         self._shown: dict[str, str] = {}
         self._changed_at: dict[str, int] = {}
         self._forgotten_at = 0
@@ -102,6 +110,7 @@ class Registry:
         self.observed[name] = status
         self._touch(name)
         self._note_event(name, changes.get("reason") or changes.get("message") or status.reason)
+        self.on_change(name)
         return status
 
     def report(self, name: str, report: Report, *, urgent: bool = False) -> None:
@@ -112,14 +121,29 @@ class Registry:
             report: What it says.
             urgent: Whether somebody waits for the snapshot to show it, even if only counters changed.
         """
-        self.log_of(name).extend(report.log)
+        self.log(name, report.log)
         status = self.observed.get(name)
         # Reports come by more than one way, so an older one may come later.
         before = status.report if status is not None else None
         if status is not None and (before is None or before.version <= report.version):
-            self.observed[name] = replace(status, report=replace(report, log=()))
+            self.observed[name] = replace(status, report=report.kept())
             self._touch(name, urgent=urgent or before is None or _words(before) != _words(report))
             self._note_event(name, report.message)
+        self.on_report(name, report)
+
+    def log(self, name: str, lines: Iterable[str]) -> None:
+        """Keep log lines of a plugin."""
+        self.log_of(name).extend(lines)
+
+    def note_run(self, run: Run, *, urgent: bool = True) -> None:
+        """Tell those who watch of a run as it is now; of its progress they get the newest only."""
+        brief = replace(run, parameters={}, result=None, log=())
+        key = (run.id, run.state)
+        self._recent_runs.pop(key, None)
+        self._recent_runs[key] = (self.version + 1, brief)
+        if len(self._recent_runs) > RECENT_RUNS:
+            del self._recent_runs[next(iter(self._recent_runs))]
+        self._touch(run.job if run.job in self.desired else None, urgent=urgent)
 
     def log_of(self, name: str) -> NumberedLog:
         """Return a plugin's log lines."""
@@ -179,7 +203,8 @@ class Registry:
         names = self.desired if complete else [name for name, at in self._changed_at.items() if at > after]
         plugins = {name: self.view(name) for name in names}
         events = () if complete else tuple(event for version, event in self._recent if version > after)
-        return Snapshot(self.epoch, self.version, complete, plugins, self.ready, events)
+        runs = () if complete else tuple(run for version, run in self._recent_runs.values() if version > after)
+        return Snapshot(self.epoch, self.version, complete, plugins, self.ready, events, runs)
 
     async def _wait_for_news(self, after: int) -> None:
         end = time.monotonic() + WATCH_TIMEOUT
@@ -197,7 +222,8 @@ class Registry:
         spec = self.desired.get(name)
         if spec is None:
             return None
-        return plugin_view(spec, self.observed.get(name) or PluginStatus(Phase.FETCHING), self.owner_of(name))
+        status = self.observed.get(name) or PluginStatus(Phase.FETCHING)
+        return plugin_view(spec, status, self.owner_of(name), self.runs_of(name))
 
     def _note_event(self, name: str, reason: str) -> None:
         """Tell of a change of the status that the REST API shows."""

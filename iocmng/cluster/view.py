@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from iocmng.core.builtin_pvs import Kind
 from iocmng.core.lifecycle import status_word
 from iocmng.core.source import GitSource
 from iocmng.core.spec import PluginSpec, PluginStatus
@@ -35,9 +36,12 @@ def iso_time(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
-def plugin_view(spec: PluginSpec, status: PluginStatus, owner: str | None = None) -> dict[str, Any]:
+def plugin_view(
+    spec: PluginSpec, status: PluginStatus, owner: str | None = None, runs: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Return the plugin object; what is not known yet is null or empty."""
     facts = status.facts
+    is_job = (facts.kind if facts else spec.kind) is Kind.JOB
     return {
         "name": spec.name,
         "plugin_type": facts.kind.value if facts else (spec.kind.value if spec.kind else None),
@@ -62,6 +66,7 @@ def plugin_view(spec: PluginSpec, status: PluginStatus, owner: str | None = None
         "next_try": iso_time(status.next_try),
         "generation": status.generation or spec.generation,
         "owner": owner,
+        "runs": runs if is_job else None,
         "resources": {**(facts.resources if facts else {}), **spec.resources},
         "node_labels": {**(facts.node_labels if facts else {}), **spec.node},
     }

@@ -38,6 +38,7 @@ class Watcher:
         self._policy = policy
         self._kick = kick
         self._followers: dict[str, asyncio.Task[None]] = {}
+        self._put_down: set[PluginHandle] = set()
         self.handles: dict[str, PluginHandle] = {}
         self.unseen = Unseen()
 
@@ -57,6 +58,21 @@ class Watcher:
         """Stop watching all processes."""
         for name in list(self.handles):
             self.release(name)
+
+    async def put_down(self, name: str, handle: PluginHandle, why: str) -> None:
+        """Kill a process that does not do what it is told, and have it replaced at once; this counts as no crash.
+
+        Nothing happens to one that is being ended already: who does that sees to it.
+        """
+        follower = self._followers.get(name)
+        if self.handles.get(name) is not handle or follower is None:
+            return
+        self._put_down.add(handle)
+        try:
+            await handle.kill(why)
+            await asyncio.wait((follower,))
+        finally:
+            self._put_down.discard(handle)
 
     def failed(self, name: str, error: IocmngError, sentence: str = "it could not be started again") -> None:
         """Note that a plugin that was up before could not be started; it is tried again later."""
@@ -83,12 +99,12 @@ class Watcher:
                     raise PluginCrashed(f"killed by its watchdog: {report.message}")
         except PluginCrashed as error:
             # Until it is over, whoever replaces or removes the plugin finds this process and sees to its end himself.
-            await handle.kill()
+            await handle.kill(str(error))
             unseen = await handle.unseen_for()
             self._followers.pop(name, None)
             self.handles.pop(name, None)
             _log.error("%s: %s", name, error)
-            self._crashed(name, str(error), unseen)
+            self._crashed(name, str(error), unseen, counts=handle not in self._put_down)
 
     async def _next_report(self, name: str, handle: PluginHandle, watchdog: Watchdog | None) -> Report:
         call = asyncio.ensure_future(handle.next_report(_answer_within(watchdog)))
@@ -111,16 +127,16 @@ class Watcher:
             message = f"its process does not answer for more than {limit:g} s; restart or remove the plugin to end it"
             self._registry.observe(name, status.phase, silent=True, message=message)
 
-    def _crashed(self, name: str, reason: str, wait: float = 0.0) -> None:
+    def _crashed(self, name: str, reason: str, wait: float = 0.0, *, counts: bool = True) -> None:
         status = self._registry.observed[name]
         self.unseen.note(name, wait)
         if status.phase is Phase.REPLACING and status.endpoint is not None:
             # Somebody is replacing it just now: how that ends decides what comes next.
             self._registry.observe(name, Phase.REPLACING, report=None, endpoint=None, last_exit=reason)
             return
-        crashes = self._in_a_row(status) + 1
-        retry = self._retry(crashes, wait)
-        often = f", {crashes} times in a row" if crashes > 1 else ""
+        crashes = self._in_a_row(status) + 1 if counts else status.crashes
+        retry = self._retry(crashes if counts else 1, wait)
+        often = f", {crashes} times in a row" if crashes > 1 and counts else ""
         message = (
             f"{reason}{often}; next start at {iso_time(retry['next_try'])}, "
             f"or at once with POST /plugins/{name}/restart"

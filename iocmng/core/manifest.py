@@ -119,6 +119,8 @@ class Manifest(StrictModel):
         Watchdog | None, BeforeValidator(_seconds_alone, json_schema_input_type=Watchdog | _WatchdogSeconds | None)
     ] = None
     """Limit for each call of the plugin's code: a number of seconds, or a mapping; unset means no limit."""
+    concurrency: Annotated[int, Field(ge=1, le=32)] = 1
+    """For jobs: how many runs may go on at once, the further ones in processes of their own."""
     parameters: Parameters = Parameters()
     """Passed to the plugin as self.parameters; parameters given when it is added win."""
     pvs: PvSections = PvSections()
@@ -192,6 +194,8 @@ class Manifest(StrictModel):
             for direction, table in ((Direction.INPUT, self.inputs), (Direction.OUTPUT, self.outputs))
             for name, pv in table.items()
         ]
+        if kind is not Kind.JOB and "concurrency" in self.model_fields_set:
+            raise PluginRejected.because(CheckFailure("config", "concurrency: for jobs only; a task has no runs"))
         reserved = reserved_names(kind)
         failures = [
             CheckFailure(

@@ -6,7 +6,7 @@ without them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from iocmng.core.manifest import Manifest
 from iocmng.core.pv_fields import PvValue, Severity
 from iocmng.core.pvs import DeclaredPv
 from iocmng.core.request import PluginChange, PluginRequest
+from iocmng.core.runs import Run, RunOrder, RunOutcome, RunRequest, RunState
 from iocmng.core.source import Source
 from iocmng.core.spec import Endpoint, FilesRef, PluginFacts, PluginSpec, RecordInfo, Report
 from iocmng.core.state import Applied, Event, Generation, Loaded, PluginEntry, Snapshot
@@ -119,16 +120,36 @@ class PluginHandle(Protocol):
         """Start or stop the cycles; return what the process then says of itself."""
         ...
 
-    async def run_job(self, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Report]:
-        """Run a job once; return its result as a dictionary, and what the process then says of itself."""
+    async def run_job(self, order: RunOrder) -> tuple[RunOutcome, Report]:
+        """Run a job once; return what became of it, and what the process then says of itself."""
+        ...
+
+    async def cancel_run(self, run: int) -> None:
+        """Turn `cancelled` true for a run that goes on or waits in the process; nothing happens if it has ended."""
+        ...
+
+    async def prepare_runs(self, spec: PluginSpec, bundle: Bundle, site_prefix: str) -> None:
+        """Import, check and make a job in its process for runs alone: it serves no PVs, and reports what they set."""
+        ...
+
+    async def pv_values(self) -> Mapping[str, PvValue]:
+        """Return the values of the plugin's own PVs, by name."""
+        ...
+
+    async def follow_run(self, run: int, report: Report) -> None:
+        """Show on the PVs what a run in another process says of itself, unless a newer one is shown."""
+        ...
+
+    async def show(self, message: str, state: str) -> None:
+        """Show a message in MESSAGE and, unless it is empty, a state in STATUS; no state while a run goes on."""
         ...
 
     async def stop(self) -> Report | None:
         """Run cleanup(), then end the process; kill it where that takes too long. Return its last report."""
         ...
 
-    async def kill(self) -> None:
-        """End the process now."""
+    async def kill(self, why: str = "") -> None:
+        """End the process now; calls that are under way raise PluginCrashed with the reason, if one is given."""
         ...
 
 
@@ -172,7 +193,10 @@ class StateStore(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Forget a plugin, its generations and its credential; its events stay. Nothing happens if it is not known."""
+        """Forget a plugin, its generations, its runs and its credential; its events stay.
+
+        Nothing happens if it is not known.
+        """
         ...
 
     def add_generation(self, generation: Generation) -> None:
@@ -201,6 +225,32 @@ class StateStore(Protocol):
 
     def events(self, name: str | None, after: int, limit: int) -> list[Event]:
         """Return events, oldest first: of one plugin or of all, the newest `limit` of those above the id `after`."""
+        ...
+
+    def save_run(self, run: Run) -> None:
+        """Write a run, new or known; nothing happens if its job is not known.
+
+        Of the job's runs that have ended the oldest are dropped beyond the store's limit; those that have not, never.
+        """
+        ...
+
+    def runs(self, job: str, states: Collection[RunState], before: int | None, limit: int) -> list[Run]:
+        """Return a job's runs without their log lines, newest first: `limit` at most, of ids below `before`.
+
+        Args:
+            job: Name of the job.
+            states: Only runs in one of these states; empty is all.
+            before: Only runs with a lower id; None is all.
+            limit: Number of runs at most.
+        """
+        ...
+
+    def run(self, job: str, run: int) -> Run | None:
+        """Return a run of a job with its log lines, or None if there is none of this id."""
+        ...
+
+    def open_runs(self) -> list[Run]:
+        """Return all runs that have not ended, of all jobs, oldest first."""
         ...
 
     def close(self) -> None:
@@ -305,8 +355,20 @@ class ControllerClient(Protocol):
         """Start or stop a plugin's cycles."""
         ...
 
-    async def run_job(self, name: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-        """Run a job; return its result and the version to wait for."""
+    async def run_job(self, name: str, request: RunRequest, wait: bool) -> tuple[Run, int]:
+        """Ask for a run of a job; return it, ended if `wait` says so, and the version to wait for."""
+        ...
+
+    async def cancel_run(self, name: str, run: int, wait: bool) -> tuple[Run, int]:
+        """Cancel a run that has not ended; return it, ended if `wait` says so, and the version to wait for."""
+        ...
+
+    async def runs(self, name: str, states: Collection[RunState], before: int | None, limit: int) -> list[Run]:
+        """Return runs of a job without their log lines, newest first; for the arguments see StateStore.runs."""
+        ...
+
+    async def run(self, name: str, run: int) -> Run:
+        """Return a run of a job, with its log lines."""
         ...
 
     async def logs(self, name: str, tail: int, after: int | None) -> LogPage:

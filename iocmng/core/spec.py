@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.lifecycle import Phase
+from iocmng.core.pv_fields import PvValue, Severity
+from iocmng.core.runs import RunReport
 from iocmng.core.source import Source
 from iocmng.errors import CheckFailure
 
@@ -80,6 +82,7 @@ class PluginFacts:
     warnings: tuple[str, ...] = ()
     resources: Mapping[str, float] = field(default_factory=dict[str, float])
     node_labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    concurrency: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,9 @@ class Report:
         overruns: Cycles that were skipped because an earlier one took longer than the interval.
         log: Log lines since the last report.
         hung: Whether a call of the author's code goes on for longer than the watchdog of config.yaml allows.
+        run: The run that goes on, if there is one.
+        wanted_runs: How often a client has written 1 to a job's RUN since the last report that took note of it.
+        puts: PVs that a run has set in a process that serves none, since the last report, in their order.
     """
 
     version: int
@@ -117,6 +123,17 @@ class Report:
     overruns: int = 0
     log: tuple[str, ...] = ()
     hung: bool = False
+    run: RunReport | None = None
+    wanted_runs: int = 0
+    puts: tuple[tuple[str, PvValue, Severity | None], ...] = ()
+
+    def kept(self) -> Report:
+        """Return the report without what is handed on at once, and what belongs to a run."""
+        return replace(self, log=(), run=None, wanted_runs=0, puts=())
+
+    def without_log(self) -> Report:
+        """Return the report without its log lines."""
+        return replace(self, log=(), run=self.run and replace(self.run, log=()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from iocmng.core.runs import Run, RunState
 from iocmng.core.spec import FilesRef, PluginSpec
 
 
@@ -120,10 +121,14 @@ class Loaded:
     Attributes:
         entries: The plugins.
         last_event: The highest id of an event so far; 0 where there is none.
+        last_run: The highest id of a run so far, also where the run itself is gone; 0 where there was none.
+        ended_runs: Of each job the newest run that has ended, by its id, and how it ended.
     """
 
     entries: tuple[PluginEntry, ...] = field(default_factory=tuple)
     last_event: int = 0
+    last_run: int = 0
+    ended_runs: Mapping[str, tuple[int, RunState]] = field(default_factory=dict[str, tuple[int, RunState]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,7 @@ class Snapshot:
         plugins: Plugin objects of the REST contract by name; None for one that is gone.
         ready: Whether the plugins of the store and of the plugins file have been started, or have failed to.
         events: What happened after the version that the caller knew, oldest first; with a complete snapshot none.
+        runs: Runs that changed after it, as they are now, without their log; with a complete snapshot none.
     """
 
     epoch: str
@@ -145,3 +151,4 @@ class Snapshot:
     plugins: Mapping[str, dict[str, Any] | None]
     ready: bool
     events: tuple[Event, ...] = ()
+    runs: tuple[Run, ...] = ()

@@ -35,7 +35,7 @@ def entry_row(entry: PluginEntry) -> dict[str, Any]:
 def entry_of(row: Mapping[Any, Any]) -> PluginEntry:
     """Return the plugin of a row."""
     what = f"plugin {row['name']}"
-    data = _object(row["entry"], what)
+    data = json_object(row["entry"], what)
     return _read(PluginEntry, {**data, "newest": row["newest"], "spec": _spec(data.get("spec"), what)}, what)
 
 
@@ -55,11 +55,11 @@ def generation_row(generation: Generation) -> dict[str, Any]:
 def generation_of(row: Mapping[Any, Any]) -> Generation:
     """Return the generation of a row."""
     what = f"generation {row['number']} of plugin {row['plugin']}"
-    spec = _spec(_object(row["spec"], what), what)
+    spec = _spec(json_object(row["spec"], what), what)
     try:
         cause, result = Cause(row["cause"]), GenerationResult(row["result"])
     except ValueError as error:
-        raise _unreadable(what, str(error)) from error
+        raise unreadable(what, str(error)) from error
     return Generation(row["plugin"], row["number"], cause, row["at"], spec, result, row["message"])
 
 
@@ -85,7 +85,7 @@ def _spec(data: Any, what: str) -> PluginSpec:
         fields, source, files = dict(data), dict(data["source"]), data.get("files")
         kind = _SOURCES[source.pop("type")]
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise _unreadable(what, "this release does not know the type of its source") from None
+        raise unreadable(what, "this release does not know the type of its source") from None
     fields["source"] = _read(kind, source, what)
     fields["files"] = None if files is None else _read(FilesRef, files, what)
     return _read(PluginSpec, fields, what)
@@ -94,18 +94,18 @@ def _spec(data: Any, what: str) -> PluginSpec:
 def _read(cls: type[Any], data: Any, what: str) -> Any:
     """Make an object from its fields; one that this release does not know may be what matters, and is an error."""
     if not isinstance(data, Mapping):
-        raise _unreadable(what, "a part of it is no JSON object")
+        raise unreadable(what, "a part of it is no JSON object")
     if unknown := set(data) - {item.name for item in dataclasses.fields(cls)}:
         names = ", ".join(sorted(unknown))
-        raise _unreadable(what, f"this release does not know {names}; a newer one may have written it")
+        raise unreadable(what, f"this release does not know {names}; a newer one may have written it")
     try:
         return _READERS[cls].validate_python(data)
     except ValidationError as error:
         places = ", ".join(".".join(map(str, item["loc"])) or "all of it" for item in error.errors())
-        raise _unreadable(what, f"it does not fit: {places}") from None
+        raise unreadable(what, f"it does not fit: {places}") from None
 
 
-def _object(text: str, what: str) -> dict[str, Any]:
+def json_object(text: str, what: str) -> dict[str, Any]:
     """Return a JSON object.
 
     Objects are kept as JSON in ASCII, which every database takes, also a NUL or half a surrogate pair, as escapes.
@@ -113,13 +113,14 @@ def _object(text: str, what: str) -> dict[str, Any]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _unreadable(what, f"it is no JSON: {error}") from None
+        raise unreadable(what, f"it is no JSON: {error}") from None
     if not isinstance(data, dict):
-        raise _unreadable(what, "it is no JSON object")
+        raise unreadable(what, "it is no JSON object")
     return cast("dict[str, Any]", data)
 
 
-def _unreadable(what: str, why: str) -> StateUnavailable:
+def unreadable(what: str, why: str) -> StateUnavailable:
+    """Return the error for what this release cannot read."""
     return StateUnavailable(
         f"the state of {what} cannot be read: {why}. Use the release that wrote it, or stop the server and restore a "
         "copy of the state"

@@ -61,6 +61,28 @@ events = sa.Table(
     sa.Index(None, "plugin", "id"),
 )
 
+# No foreign key: a run that ends while its job is removed must not fail. A run of an unknown job is not written.
+runs = sa.Table(
+    "iocmng_runs",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+    sa.Column("job", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("parameters", sa.Text, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("queued_at", sa.Double, nullable=False),
+    sa.Column("started_at", sa.Double),
+    sa.Column("ended_at", sa.Double),
+    sa.Column("timeout", sa.Double),
+    sa.Column("progress", sa.Double, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("result", sa.Text),
+    sa.Column("log", sa.Text, nullable=False),
+    sa.Index(None, "job", "id"),
+)
+
 notes = sa.Table(
     "iocmng_notes",
     metadata,

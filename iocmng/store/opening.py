@@ -45,7 +45,7 @@ def open_store(settings: Settings, lock_timeout: float = LOCK_TIMEOUT) -> SqlSta
     except BaseException:
         database.close()
         raise
-    return SqlStateStore(database, cipher, settings.generations_kept, settings.events_kept)
+    return SqlStateStore(database, cipher, settings.generations_kept, settings.events_kept, settings.runs_kept)
 
 
 def _salt(database: Database) -> bytes:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
+from iocmng.core.runs import Run, RunState
 from iocmng.core.state import Event, Generation, GenerationResult, Loaded, PluginEntry
 from iocmng.store.codec import entry_of, entry_row, event_of, event_row, generation_of, generation_row, readable
 from iocmng.store.credentials import Cipher
 from iocmng.store.database import Database, upsert
-from iocmng.store.models import credentials, events, generations, notes, plugins
+from iocmng.store.models import credentials, events, generations, notes, plugins, runs
+from iocmng.store.run_table import ended_runs, last_run, open_runs, run_of, runs_of, write_run
 
 LAST_EVENT = "last_event"
 """Note that keeps the highest id of an event, also when the event itself is gone."""
@@ -21,20 +23,24 @@ _LARGEST = 2**63 - 1
 class SqlStateStore:
     """Keeps the state in a database. See core.ports.StateStore for what each call promises; opening.py makes one."""
 
-    def __init__(self, database: Database, cipher: Cipher, generations_kept: int, events_kept: int) -> None:
+    def __init__(
+        self, database: Database, cipher: Cipher, generations_kept: int, events_kept: int, runs_kept: int
+    ) -> None:
         self._database = database
         self._cipher = cipher
         self._generations_kept = generations_kept
         self._events_kept = events_kept
+        self._runs_kept = runs_kept
         # How many events there are, so that not every insert has to count; None where it is not known.
         self._event_count: int | None = None
 
     def load(self) -> Loaded:
-        """Return the plugins, by name, and the highest id of an event."""
+        """Return the plugins, by name, and the highest ids of an event and of a run."""
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(plugins).order_by(plugins.c.name)).mappings().all()
-            last_event = _last_event(connection)
-        return Loaded(tuple(entry_of(row) for row in rows), last_event)
+            last_event, last = _last_event(connection), last_run(connection)
+            ended = ended_runs(connection)
+        return Loaded(tuple(entry_of(row) for row in rows), last_event, last, ended)
 
     def save(self, entry: PluginEntry, generation: Generation | None = None) -> None:
         """Write a plugin and, with it, one of its generations."""
@@ -44,8 +50,9 @@ class SqlStateStore:
                 self._write_generation(connection, generation)
 
     def delete(self, name: str) -> None:
-        """Forget a plugin, its generations and its credential."""
+        """Forget a plugin, its generations, its runs and its credential."""
         with self._database.writing() as connection:
+            connection.execute(sa.delete(runs).where(runs.c.job == name))
             connection.execute(sa.delete(generations).where(generations.c.plugin == name))
             connection.execute(sa.delete(credentials).where(credentials.c.name == name))
             connection.execute(sa.delete(plugins).where(plugins.c.name == name))
@@ -103,6 +110,27 @@ class SqlStateStore:
         with self._database.reading() as connection:
             rows = connection.execute(query).mappings().all()
         return [event_of(row) for row in reversed(rows)]
+
+    def save_run(self, run: Run) -> None:
+        """Write a run of a known job; beyond the limit the job's oldest that have ended are dropped."""
+        with self._database.writing() as connection:
+            write_run(connection, run, self._runs_kept)
+
+    def runs(self, job: str, states: Collection[RunState], before: int | None, limit: int) -> list[Run]:
+        """Return a job's runs without their log lines, newest first: `limit` at most, of ids below `before`."""
+        before, limit = None if before is None else min(before, _LARGEST), min(max(limit, 0), _LARGEST)
+        with self._database.reading() as connection:
+            return runs_of(connection, job, states, before, limit)
+
+    def run(self, job: str, run: int) -> Run | None:
+        """Return a run of a job with its log lines."""
+        with self._database.reading() as connection:
+            return run_of(connection, job, min(run, _LARGEST))
+
+    def open_runs(self) -> list[Run]:
+        """Return all runs that have not ended, oldest first."""
+        with self._database.reading() as connection:
+            return open_runs(connection)
 
     def note(self, key: str) -> str | None:
         """Return what was noted under this key."""

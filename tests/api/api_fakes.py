@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
 from api_objects import plugin_object as plugin_object  # the tests take it from here
+from api_objects import run_of
 from fastapi import FastAPI
 
 from iocmng.api import create_app
@@ -18,8 +20,9 @@ from iocmng.core.backoff import Backoff
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.log_lines import LogPage, NumberedLog
 from iocmng.core.request import PluginChange, PluginRequest
+from iocmng.core.runs import Run, RunRequest, RunState
 from iocmng.core.state import Applied, Event, Generation, Snapshot
-from iocmng.errors import DuplicatePlugin, UnknownPlugin, WrongKind
+from iocmng.errors import DuplicatePlugin, UnknownPlugin, UnknownRun, WrongKind
 from iocmng.settings import Settings
 
 Serving = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -87,6 +90,8 @@ class FakeController:
         self.calls: list[tuple[Any, ...]] = []
         self.raises: dict[str, BaseException] = {}
         self.result: dict[str, Any] = {"success": True, "data": {"peak": 3}, "message": "done", "timestamp": "2025"}
+        self.run_ends = RunState.SUCCESS
+        self.kept_runs: list[Run] = []
         self.log_lines = ["one", "two"]
         self.applied: list[Applied] = []
         self.past: dict[str, list[Generation]] = {}
@@ -95,7 +100,7 @@ class FakeController:
         self.gate.set()
         self.publishing = asyncio.Event()
         self.publishing.set()
-        self._history: list[tuple[int, str, Event | None]] = []
+        self._history: list[tuple[int, str, Event | Run | None]] = []
         self._called = asyncio.Event()
         self._moved = asyncio.Event()
         self._asked: tuple[str, int] | None = None
@@ -213,10 +218,41 @@ class FakeController:
         plugin = self._find(name, kind)
         return self.put(plugin | {"running": running, "status": "running" if running else "stopped"})
 
-    async def run_job(self, name: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-        await self._begin("run_job", name, dict(parameters))
+    async def run_job(self, name: str, request: RunRequest, wait: bool) -> tuple[Run, int]:
+        await self._begin("run_job", name, request, wait)
         self._find(name, Kind.JOB)
-        return self.result, self.version
+        state = self.run_ends if wait else RunState.RUNNING
+        run = run_of(name, len(self.kept_runs) + 1, state, parameters=request.parameters, timeout=request.timeout)
+        if state in (RunState.SUCCESS, RunState.FAILED):
+            run = replace(run, result=self.result, message=self.result["message"])
+        self.kept_runs.append(run)
+        return run, self.version
+
+    async def cancel_run(self, name: str, run: int, wait: bool) -> tuple[Run, int]:
+        await self._begin("cancel_run", name, run, wait)
+        found = await self._run(name, run)
+        return (replace(found, state=RunState.CANCELLED) if wait else found), self.version
+
+    async def runs(self, name: str, states: Collection[RunState], before: int | None, limit: int) -> list[Run]:
+        await self._begin("runs", name, tuple(states), before, limit)
+        self._find(name, Kind.JOB)
+        found = [run for run in reversed(self.kept_runs) if not states or run.state in states]
+        return [replace(run, log=()) for run in found if before is None or run.id < before][:limit]
+
+    async def run(self, name: str, run: int) -> Run:
+        await self._begin("run", name, run)
+        return await self._run(name, run)
+
+    async def _run(self, name: str, run: int) -> Run:
+        self._find(name, Kind.JOB)
+        for one in self.kept_runs:
+            if one.id == run:
+                return one
+        raise UnknownRun(f"{name} has no run {run}")
+
+    def tell_of_run(self, run: Run) -> None:
+        """Let something happen to a run, and tell of it."""
+        self._note("", run)
 
     async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
         await self._begin("logs", name, tail, after)
@@ -261,10 +297,11 @@ class FakeController:
             return Snapshot(self.epoch, self.version, True, dict(self.plugins), self.ready)
         news = [(name, event) for version, name, event in self._history if version > after]
         changes = {name: self.plugins.get(name) for name, _ in news if name}
-        events = tuple(event for _, event in news if event is not None)
-        return Snapshot(self.epoch, self.version, False, changes, self.ready, events)
+        events = tuple(event for _, event in news if isinstance(event, Event))
+        runs = tuple(run for _, run in news if isinstance(run, Run))
+        return Snapshot(self.epoch, self.version, False, changes, self.ready, events, runs)
 
-    def _note(self, name: str, event: Event | None = None) -> int:
+    def _note(self, name: str, event: Event | Run | None = None) -> int:
         self.version += 1
         self._history.append((self.version, name, event))
         self._move()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from iocmng.core.runs import OPEN, Run, RunState
+
 
 def plugin_object(name: str, kind: str | None = "task", **changes: Any) -> dict[str, Any]:
     """Return a plugin object with all keys of the contract."""
@@ -56,4 +58,16 @@ def plugin_object(name: str, kind: str | None = "task", **changes: Any) -> dict[
         "owner": None,
         "resources": {},
         "node_labels": {},
+        "runs": {"queued": 0, "running": [], "last": None} if kind == "job" else None,
     } | changes
+
+
+def run_of(job: str, number: int = 1, state: RunState = RunState.SUCCESS, **changes: Any) -> Run:
+    """Return a run of a job."""
+    began = 1_700_000_000.0 + 10 * number
+    ended = None if state in OPEN else began + 2
+    return Run(
+        **{"id": number, "job": job, "state": state, "queued_at": began, "who": "rest", "generation": 1}
+        | {"started_at": began + 1, "ended_at": ended}
+        | changes
+    )

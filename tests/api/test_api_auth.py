@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from api_fakes import FakeController, Serving
+from api_objects import run_of
 
 from iocmng.api.openapi import openapi_document
 
@@ -12,13 +13,13 @@ GOOD = {"name": "new", "git_url": "https://git.example.org/p.git"}
 
 DOCUMENT = openapi_document()
 CHANGES = [
-    (method.upper(), path.replace("{name}", "scan" if path.endswith("/run") else "monitor"))
+    (method.upper(), path.replace("{name}", "scan" if "/run" in path else "monitor").replace("{run_id}", "1"))
     for path, operations in DOCUMENT["paths"].items()
     for method in operations
     if method != "get"
 ]
 READS = [
-    path.replace("{name}", "scan" if "/jobs/" in path else "monitor")
+    path.replace("{name}", "scan" if "/jobs/" in path or "/run" in path else "monitor").replace("{run_id}", "1")
     for path, operations in DOCUMENT["paths"].items()
     if "get" in operations
 ]
@@ -48,7 +49,8 @@ def test_the_table_has_all_changing_calls() -> None:
     assert ("POST", "/api/v1/jobs/scan/run") in CHANGES
     assert ("PATCH", "/api/v1/jobs/monitor") in CHANGES
     assert ("POST", "/api/v1/apply") in CHANGES
-    assert len(CHANGES) == 22
+    assert ("DELETE", "/api/v1/jobs/scan/runs/1") in CHANGES
+    assert len(CHANGES) == 24
 
 
 @pytest.mark.parametrize(("method", "path"), CHANGES)
@@ -89,6 +91,7 @@ async def test_reads_are_free(
     serving: Serving, controller: FakeController, path: str, settings: dict[str, str]
 ) -> None:
     """Every GET is answered without a credential, and with a wrong one."""
+    controller.kept_runs = [run_of("scan")]
     async with serving(controller, **settings) as client:
         as_list = [(b"accept", b"application/json")]  # of the events: the stream would not end
         assert (await client.get(f"http://iocmng.test{path}", headers=as_list)).status_code == 200

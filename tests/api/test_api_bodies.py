@@ -9,6 +9,8 @@ import httpx
 import pytest
 from api_fakes import FakeController, Serving
 
+from iocmng.core.runs import RunRequest
+
 ADDS = ["/plugins", "/tasks", "/jobs"]
 GOOD = b'{"name": "new", "git_url": "https://git.example.org/p.git"}'
 LONG = b"x" * 300_000
@@ -131,7 +133,7 @@ async def test_json_is_read_whatever_the_content_type(
     assert (
         await client.post("/jobs/scan/run", content=b'{"parameters": {"a": 1}}', headers=headers)
     ).status_code == 200
-    assert controller.calls[-1] == ("run_job", "scan", {"a": 1})
+    assert controller.calls[-1] == ("run_job", "scan", RunRequest({"a": 1}), True)
 
 
 @pytest.mark.parametrize("path", [*ADDS, "/jobs/scan/run"])

@@ -15,6 +15,7 @@ from typing import Any
 from iocmng.base.host import PluginHost
 from iocmng.base.identity import identify
 from iocmng.core.builtin_pvs import Kind
+from iocmng.core.runs import RunOrder
 from iocmng.loading.checks import check_syntax, read_manifest
 from iocmng.loading.importer import load_class
 
@@ -50,7 +51,7 @@ def main(directory: Path) -> None:
     host = PluginHost(DictionaryPvs(), time)
     host.build(cls, identity, "info").result(10)
     if cls.kind is Kind.JOB:
-        host.run_job({}).result(10)
+        host.run_job(RunOrder(1)).result(10)
     else:
         host.set_running(True).result(10)
         if identity.mode.value == "triggered":

@@ -14,11 +14,11 @@ REJECTED = PluginRejected.because(CheckFailure("import", "no"))
 
 
 @asynccontextmanager
-async def running(store=None, launcher=None, plugins_file=None):
+async def running(store=None, launcher=None, plugins_file=None, **options):
     """A Controller with its launcher."""
     launcher = launcher or FakeLauncher()
     policy = RestartPolicy(Backoff(first=0.05, limit=0.2), stable_after=0.5, jitter=0)
-    controller = Controller(launcher, store or MemoryStore(), "T", policy)
+    controller = Controller(launcher, store or MemoryStore(), "T", policy, **options)
     try:
         async with asyncio.timeout(10):
             await controller.start(plugins_file)

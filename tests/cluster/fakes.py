@@ -5,6 +5,7 @@ import asyncio
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.manifest import Manifest
 from iocmng.core.ports import ANYWHERE, Bundle, FoundProcess
+from iocmng.core.runs import RunOutcome
 from iocmng.core.spec import Endpoint, PluginFacts, RecordInfo, Report
 from iocmng.core.state import Loaded
 from iocmng.errors import PluginCrashed, StateUnavailable, WrongKind
@@ -19,7 +20,10 @@ class MemoryStore:
 
     def __init__(self):
         self.entries, self.history, self.credentials, self.kept_events = {}, {}, {}, []
+        self.kept_runs, self.last_run = {}, 0
+        self.runs_kept = 100
         self.full = self.closed = False
+        self.run_states = []
 
     def _check(self):
         if self.full:
@@ -27,7 +31,8 @@ class MemoryStore:
 
     def load(self):
         last = max((event.id for event in self.kept_events), default=0)
-        return Loaded(tuple(self.entries.values()), last)
+        ended = {run.job: (run.id, run.state) for run in self._runs() if run.has_ended}
+        return Loaded(tuple(self.entries.values()), last, self.last_run, ended)
 
     def save(self, entry, generation=None):
         self._check()
@@ -39,6 +44,32 @@ class MemoryStore:
         self._check()
         for table in (self.entries, self.history, self.credentials):
             table.pop(name, None)
+        self.kept_runs = {number: run for number, run in self.kept_runs.items() if run.job != name}
+
+    def save_run(self, run):
+        self._check()
+        if run.job not in self.entries:
+            return
+        self.run_states.append((run.id, run.state.value))
+        self.kept_runs[run.id] = run
+        self.last_run = max(self.last_run, run.id)
+        ended = [one.id for one in reversed(self._runs()) if one.job == run.job and one.has_ended]
+        for number in ended[self.runs_kept :] if run.has_ended else ():
+            del self.kept_runs[number]
+
+    def _runs(self):
+        return [self.kept_runs[number] for number in sorted(self.kept_runs)]
+
+    def runs(self, job, states, before, limit):
+        found = [run for run in reversed(self._runs()) if run.job == job and (not states or run.state in states)]
+        return [run for run in found if before is None or run.id < before][:limit]
+
+    def run(self, job, run):
+        found = self.kept_runs.get(run)
+        return found if found is not None and found.job == job else None
+
+    def open_runs(self):
+        return [run for run in self._runs() if not run.has_ended]
 
     def add_generation(self, generation):
         self._check()
@@ -75,6 +106,10 @@ class FakeHandle:
         self.version = 0
         self.remote_node = launcher.remote_node
         self.unseen = 0.0
+        self.orders, self.asked_to_end, self.shown = {}, [], []
+        self.current = None
+        self.is_worker = False
+        self.followed = []
 
     async def _step(self, name):
         self.launcher.calls.append(name)
@@ -96,7 +131,8 @@ class FakeHandle:
             raise WrongKind("the other kind")
         prefix = f"{site_prefix}:{self.launcher.segments.get(spec.name, spec.name.upper())}"
         self.facts = PluginFacts(
-            self.launcher.kind, "C", "continuous", prefix, spec.name, {}, {"inputs": {}, "outputs": {}}, None, None
+            *(self.launcher.kind, "C", "continuous", prefix, spec.name, {}, {"inputs": {}, "outputs": {}}, None, None),
+            concurrency=self.launcher.manifest.concurrency,
         )
         return self.facts
 
@@ -132,25 +168,65 @@ class FakeHandle:
         self.running = running
         return self.report("running" if running else "stopped", running)
 
-    async def run_job(self, parameters):
+    async def run_job(self, order):
+        self.orders[order.run] = order
+        self.current = asyncio.get_running_loop().create_future()
         await self._step("run_job")
-        return {"success": True}, self.report("loaded", running=False)
+        if not self.is_alive:
+            raise PluginCrashed("the plugin's process ended")
+        if not self.launcher.holds_runs:
+            self.finish()
+        outcome = await self.current
+        return outcome, self.report("loaded", running=False)
+
+    def finish(self, success=True, message="done", data=None, was_cancelled=False, log=()):
+        """Let the run that goes on end."""
+        result = {"success": success, "data": data, "message": message, "timestamp": "2026-01-01T00:00:00+00:00"}
+        if not self.current.done():
+            self.current.set_result(RunOutcome(result, was_cancelled, log))
+
+    async def prepare_runs(self, spec, bundle, site_prefix):
+        await self._step("prepare_runs")
+        self.name, self.spec, self.bundle = spec.name, spec, bundle
+        self.is_worker = True
+
+    async def pv_values(self):
+        await self._step("pv_values")
+        return dict(self.launcher.pv_values)
+
+    async def follow_run(self, run, report):
+        self.followed.append((run, report))
+
+    async def cancel_run(self, run):
+        self.asked_to_end.append(run)
+        await self._step("cancel_run")
+        if self.launcher.obeys:
+            self.finish(False, "cancelled by its author", was_cancelled=True)
+
+    async def show(self, message, state):
+        self.shown.append((message, state))
 
     async def stop(self):
         await self._step("stop")
+        if self.launcher.obeys and self.current is not None:
+            self.finish(False, "told to end", was_cancelled=True)
         await self.kill()
         return self.report("stopped", running=False)
 
-    async def kill(self):
+    async def kill(self, why=""):
+        self._die(why or "the plugin's process ended")
+
+    def _die(self, why):
         self.is_alive = False
         if self in self.launcher.serving:
             self.launcher.serving.remove(self)
+        if self.current is not None and not self.current.done():
+            self.current.set_exception(PluginCrashed(why))
+        self.reports.put_nowait(PluginCrashed(why))
 
     def crash(self, why="the plugin's process ended"):
         """End by itself."""
-        self.is_alive = False
-        self.launcher.serving.remove(self)
-        self.reports.put_nowait(PluginCrashed(why))
+        self._die(why)
 
 
 class FakeLauncher:
@@ -161,6 +237,8 @@ class FakeLauncher:
         gates: A step waits for the event of its name.
         serving: Handles whose PVs are up.
         kept: The digests of the last collection.
+        holds_runs: Whether runs go on until finish() is called; else they end at once, with success.
+        obeys: Whether a run ends when it is told to.
     """
 
     def __init__(self):
@@ -175,6 +253,9 @@ class FakeLauncher:
         self.found = []
         self.remote_node = None
         self.lost_nodes = {}
+        self.pv_values = {"GAIN": 2.0}
+        self.holds_runs = False
+        self.obeys = True
 
     async def fetch(self, source, pat):
         self.calls.append(("fetch", pat))

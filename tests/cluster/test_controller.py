@@ -6,6 +6,7 @@ import pytest
 from controller_support import REJECTED, request, running, until, view
 
 from iocmng.core.builtin_pvs import Kind
+from iocmng.core.runs import RunRequest
 from iocmng.errors import (
     DuplicatePlugin,
     IocmngError,
@@ -238,13 +239,13 @@ async def test_kinds_are_kept_apart():
         with pytest.raises(WrongKind):
             await controller.set_running("job", None, True)
         with pytest.raises(WrongKind):
-            await controller.run_job("task", {})
+            await controller.run_job("task", RunRequest(), True)
         with pytest.raises(WrongKind):
             await controller.remove("task", Kind.JOB)
         with pytest.raises(WrongKind):
             await controller.add(request("other"), Kind.TASK, wait=True)
-        result, _ = await controller.run_job("job", {})
-        assert result == {"success": True}
+        run, _ = await controller.run_job("job", RunRequest(), True)
+        assert run.result["success"] is True
 
 
 async def test_shutdown_stops_every_plugin_in_good_order():
@@ -276,11 +277,11 @@ async def test_a_run_is_shown_at_once_though_nothing_but_counters_changed():
     async with running() as (controller, launcher):
         launcher.kind = Kind.JOB
         await controller.add(request(), None, wait=True)
-        await controller.run_job("p", {})
+        await controller.run_job("p", RunRequest(), True)
         seen = await controller.watch("", 0)
         watching = asyncio.create_task(controller.watch(seen.epoch, seen.version))
         await asyncio.sleep(0)
-        _, version = await controller.run_job("p", {})
+        _, version = await controller.run_job("p", RunRequest(), True)
         assert controller._registry.announced == version
         assert (await watching).version >= version
 

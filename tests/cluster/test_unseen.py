@@ -73,7 +73,7 @@ async def test_a_process_that_is_being_ended_after_a_crash_is_found_by_a_restart
         old, slow = launcher.serving[0], asyncio.Event()
         kill = old.kill
 
-        async def kill_slowly():
+        async def kill_slowly(why=""):
             await slow.wait()
             await kill()
 

@@ -42,10 +42,11 @@ def test_a_state_of_a_newer_release_is_refused_and_left_alone(open_: OpenStore, 
     store = open_()
     store.save(entry("alpha"))
     store.close()
+    [known] = ScriptDirectory(str(schema._MIGRATIONS)).get_heads()
     run_sql(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
     for _ in range(2):
         with pytest.raises(StateUnavailable, match=r"newer release of iocmng.*9999.*Use that release") as caught:
             open_(lock_timeout=0)
         assert "damaged" not in caught.value.message
-    run_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
+    run_sql(f"UPDATE {VERSION_TABLE} SET version_num = '{known}'")
     assert names(open_()) == ["alpha"]

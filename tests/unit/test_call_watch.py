@@ -187,7 +187,7 @@ def test_a_job_that_hangs_is_failed_until_it_returns():
 
     job, board, pvs, clock = bound(Measure)
     watch = CallWatch(board, clock, 10, JobState.FAILED, LOGGER)
-    result = JobRunner(job, board, watch).run()
+    result = JobRunner(job, board, watch).run().result
     assert (seen[0].hung, seen[0].status, seen[0].state) == (True, "error", "FAILED")
     assert (result["success"], result["message"], board.report().hung) == (True, "", False)
     assert pvs.history["STATUS"] == ["RUNNING", "FAILED", "RUNNING", "SUCCESS"]

@@ -7,6 +7,7 @@ from base_fakes import bound
 
 from iocmng import JobBase, JobResult
 from iocmng.base.job_runner import JobRunner
+from iocmng.core.runs import RunOrder
 
 
 class Work(JobBase):
@@ -37,7 +38,7 @@ def make(work, **parameters):
 def test_a_result_has_success_data_message_and_timestamp():
     """A JobResult comes back as a dictionary whose timestamp is ISO 8601."""
     runner, job, board, pvs = make(lambda job: JobResult(True, {"a": 1}, "fine"))
-    result = runner.run()
+    result = runner.run().result
     assert {key: result[key] for key in ("success", "data", "message")} == {
         "success": True,
         "data": {"a": 1},
@@ -56,7 +57,7 @@ def test_a_result_has_success_data_message_and_timestamp():
 def test_anything_else_is_wrapped_as_data():
     """A job that returns a bare value has it as data of a success."""
     runner, *_ = make(lambda job: [1, 2])
-    assert runner.run()["data"] == [1, 2]
+    assert runner.run().result["data"] == [1, 2]
 
 
 def test_a_job_that_raises_fails_with_the_text_and_cleans_up():
@@ -66,7 +67,7 @@ def test_a_job_that_raises_fails_with_the_text_and_cleans_up():
         raise RuntimeError("no beam")
 
     runner, job, board, _ = make(work)
-    result = runner.run()
+    result = runner.run().result
     assert (result["success"], result["message"]) == (False, "RuntimeError: no beam")
     assert (board.state, board.report().status, job.calls[-1]) == ("FAILED", "error", "cleanup")
 
@@ -75,7 +76,7 @@ def test_a_job_that_raises_fails_with_the_text_and_cleans_up():
 def test_a_result_that_json_cannot_hold_fails_clearly(data):
     """A result of no use is a failure that says so, not a success without data."""
     runner, *_ = make(lambda job: data)
-    result = runner.run()
+    result = runner.run().result
     assert result["success"] is False
     assert "data" in result["message"]
 
@@ -83,8 +84,8 @@ def test_a_result_that_json_cannot_hold_fails_clearly(data):
 def test_parameters_of_a_run_are_for_that_run_alone():
     """Run parameters are laid over the job's own, deeply, and forgotten afterwards."""
     runner, job, _, _ = make(lambda job: dict(job.parameters), nested={"a": 1, "b": 2})
-    assert runner.run({"nested": {"b": 3}})["data"]["nested"] == {"a": 1, "b": 3}
-    assert runner.run()["data"]["nested"] == {"a": 1, "b": 2}
+    assert runner.run(RunOrder(1, {"nested": {"b": 3}})).result["data"]["nested"] == {"a": 1, "b": 3}
+    assert runner.run().result["data"]["nested"] == {"a": 1, "b": 2}
     assert job.parameters["nested"] == {"a": 1, "b": 2}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from iocmng.api.routes import apply, changes, events, health, history, jobs, plugins, pvs
+from iocmng.api.routes import apply, changes, events, health, history, plugins, pvs, runs
 
 
 def register(app: FastAPI) -> None:
@@ -13,7 +13,7 @@ def register(app: FastAPI) -> None:
     pvs.register(app)
     health.register(app)
     changes.register(app)
-    jobs.register(app)
+    runs.register(app)
     apply.register(app)
     history.register(app)
     events.register(app)

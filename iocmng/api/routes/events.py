@@ -16,8 +16,9 @@ from iocmng.api.routes.history import LARGEST_ID, Limit
 from iocmng.api.routes.registration import BASE, JSON, Call, add_read, json_answer
 from iocmng.errors import InvalidRequest, UnknownPlugin
 
-_STREAM_TEXT = """Server-sent events (one `plugin` event per change, its data an EventObject), or a list for a client \
-that asks for JSON."""
+_STREAM_TEXT = """Server-sent events, or a list for a client that asks for JSON. One `plugin` event per change, its \
+data an EventObject; one `run` event for what happens to a run of a job, without an id, its data a RunSummary without \
+parameters and result."""
 _CALL = Call(
     "events",
     "Follow the plugins' events as they happen, or list them",

@@ -1,0 +1,237 @@
+"""Runs of jobs: who asks for one, when it starts, and how it ends.
+
+A run is in the store before it is answered and before its process is told of it. One at a time goes on for each job, or
+as many as its config.yaml says. See docs/adr/0014-runs.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Collection, Set
+from typing import Any
+
+from iocmng.cluster.keeper import Keeper
+from iocmng.cluster.registry import Registry
+from iocmng.cluster.run_book import OpenRun
+from iocmng.cluster.run_dispatch import RunDispatch
+from iocmng.cluster.run_lines import RunLine, overview
+from iocmng.cluster.watcher import Watcher
+from iocmng.core.lifecycle import Phase
+from iocmng.core.runs import Run, RunCause, RunLimits, RunRequest, RunState, check_queue
+from iocmng.core.spec import Report
+from iocmng.errors import IocmngError, ServerUnavailable, StateUnavailable, WrongState
+
+LEFT_WITHIN = 5.0
+"""Seconds in which runs have ended once their process has."""
+
+_log = logging.getLogger(__name__)
+
+
+class Runs(RunDispatch):
+    """The runs of all jobs. For the arguments see RunDispatch."""
+
+    def __init__(self, registry: Registry, keeper: Keeper, watcher: Watcher, limits: RunLimits) -> None:
+        super().__init__(registry, keeper, watcher, limits)
+        self._left: list[OpenRun] = []
+        self._strays: set[int] = set()
+        self._leaving: dict[str, Awaitable[object]] = {}
+        registry.runs_of = self.overview
+        registry.on_report = self.take_report
+        registry.on_change = self.pump
+
+    async def load(self) -> None:
+        """Read what an earlier Controller has left; nothing is started before begin().
+
+        Raises:
+            StateUnavailable: If the store cannot be read.
+        """
+        self._left = await self._book.load()
+        # What a process still does of these nobody waits for any longer.
+        self._strays = {one.run.id for one in self._left if one.run.state is RunState.RUNNING}
+
+    async def begin(self, adopted: Set[str]) -> None:
+        """Say what became of the runs that had not ended, and start those that still wait.
+
+        Args:
+            adopted: Jobs and tasks whose processes live; empty if the whole server was restarted.
+        """
+        for one in self._left:
+            run = one.run
+            if run.state is RunState.RUNNING:
+                alive = run.job in adopted
+                await self._book.end(one, RunState.LOST, _STILL_RUNS if alive else _SERVER_ENDED)
+            elif adopted and run.job in self._registry.desired:
+                self._line(run.job).queued.append(one)
+            else:
+                await self._book.end(one, RunState.LOST, _NOT_STARTED)
+        self._left = []
+        for name in list(self._lines):
+            self.pump(name)
+
+    async def request(self, name: str, request: RunRequest) -> OpenRun:
+        """Ask for a run of a job; return it when the store keeps it: it goes on then, or waits for its turn.
+
+        Everything that asks for a run comes through here: REST, RUN, the schedule.
+
+        Raises:
+            WrongState: If the job is not up.
+            TooManyRuns: If as many runs wait as may.
+            StateUnavailable: If it cannot be kept; it is not run then.
+        """
+        status = self._check_up(name)
+        line = self._line(name)
+        check_queue(name, len(line.queued), len(line.running), self._concurrency(name), self._limits)
+        request = self._checked(name, request)
+        timeout = request.timeout if request.timeout is not None else self._limits.timeout
+        one = self._book.new(name, request, status.generation, timeout)
+        if not line.queued and self._may_start(name, line) and self._has_place(name, line, one):
+            # Kept once, as running, instead of twice.
+            await asyncio.shield(self._start(name, line, one))
+            return one
+        line.queued.append(one)
+        try:
+            await self._book.keep(one)
+        except StateUnavailable:
+            if one in line.queued:
+                line.queued.remove(one)
+            raise
+        self.pump(name)
+        return one
+
+    async def cancel(self, name: str, number: int) -> OpenRun:
+        """Cancel a run: one that waits ends at once, one that goes on is told to.
+
+        Raises:
+            UnknownRun: If there is none of this number.
+            WrongState: If it has ended already.
+        """
+        one = self._book.find(name, number)
+        if one is None or one.run.has_ended:
+            run = await self._book.run(name, number)
+            raise WrongState(f"run {number} of {name} has ended already: {run.state.value}")
+        line = self._line(name)
+        if one in line.queued:
+            await self._end_queued(line, one, "cancelled before it began")
+        else:
+            one.ask(RunState.CANCELLED, "cancelled")
+        return one
+
+    async def runs(self, name: str, states: Collection[RunState], before: int | None, limit: int) -> list[Run]:
+        """Return a job's runs, newest first; see ports.StateStore.runs."""
+        return await self._book.runs(name, states, before, limit)
+
+    async def run(self, name: str, number: int) -> Run:
+        """Return a run of a job with its log lines.
+
+        Raises:
+            UnknownRun: If there is none of this number.
+        """
+        return await self._book.run(name, number)
+
+    def overview(self, name: str) -> dict[str, Any]:
+        """Return `runs` of the plugin object."""
+        return overview(self._lines.get(name), self._book.last(name))
+
+    def take_report(self, name: str, report: Report) -> None:
+        """Note what a job's own process says of its run, and take the runs that RUN has asked for."""
+        line = self._lines.get(name)
+        if report.run is not None and report.run.run in self._strays:
+            self._line(name).foreign = report.run.run
+        elif report.run is not None and (one := self._book.find(name, report.run.run)) and not one.run.has_ended:
+            self._book.report(one, report.run)
+        elif line is not None and line.foreign is not None:
+            line.foreign = None
+            self.pump(name)
+        if report.wanted_runs:
+            wanted = report.wanted_runs
+            self._aside(lambda: self._run_by_pv(name, wanted))
+
+    def leave(self, name: str, why: str) -> None:
+        """Tell a job's runs to end, because its process is about to be ended; those that wait go on waiting."""
+        if line := self._lines.get(name):
+            for one in line.running.values():
+                one.is_leaving = True
+                one.ask(RunState.CANCELLED, why)
+        self._leaving[name] = self._workers.end_all(name)
+
+    async def left(self, name: str) -> None:
+        """Wait until the runs have ended whose process has, and the job's further processes are gone."""
+        if name in self._leaving:
+            await self._leaving.pop(name)
+        if (line := self._lines.get(name)) and line.tasks:
+            await asyncio.wait(line.tasks.values(), timeout=LEFT_WITHIN)
+        if line is not None:
+            line.foreign = None
+
+    async def forget(self, name: str) -> None:
+        """Cancel the runs of a job that is removed; nothing more of them is kept."""
+        self._book.forget(name)
+        line = self._lines.get(name)
+        for one in list(line.queued) if line else []:
+            one.is_kept = False
+            await self._end_queued(self._line(name), one, f"{name} was removed before it began")
+
+    async def close(self) -> None:
+        """Take no more runs, and cancel those that wait: the server ends."""
+        self._ends = True
+        for name in list(self._lines):
+            line = self._lines[name]
+            for one in list(line.queued):
+                try:
+                    await self._end_queued(line, one, "the server was stopped before it began; ask for it again")
+                except StateUnavailable as error:
+                    _log.error("that run %d of %s does not run could not be kept: %s", one.run.id, name, error)
+
+    async def abandon(self) -> None:
+        """Stop working; the processes go on with what they do."""
+        self._ends = True
+        tasks = [*self._asides, *(task for line in self._lines.values() for task in line.tasks.values())]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._workers.abandon()
+        await self._book.close()
+
+    def _checked(self, name: str, request: RunRequest) -> RunRequest:
+        """Return the request with parameters that fit the job; the one place where they are looked at."""
+        return request
+
+    def _check_up(self, name: str) -> Any:
+        """Return the status of a job that can be run, now or when it has been replaced."""
+        if self._ends:
+            raise ServerUnavailable("the server is ending; nothing was run")
+        status = self._registry.observed.get(name)
+        if status is None or (name not in self._watcher.handles and status.phase is not Phase.REPLACING):
+            raise WrongState(f"{name} is not up; restart it, or look at its status and message")
+        return status
+
+    async def _end_queued(self, line: RunLine, one: OpenRun, why: str) -> None:
+        place = line.queued.index(one)
+        line.queued.remove(one)
+        try:
+            await self._book.end(one, RunState.CANCELLED, why, first=True)
+        except StateUnavailable:
+            line.queued.insert(place, one)
+            raise
+        self.pump(one.run.job)
+
+    async def _run_by_pv(self, name: str, count: int) -> None:
+        """Run a job as often as RUN was written, with its own parameters; what is refused is shown in MESSAGE."""
+        try:
+            for _ in range(count):
+                await self.request(name, RunRequest(cause=RunCause.PV, who="RUN"))
+        except IocmngError as error:
+            if handle := self._watcher.handles.get(name):
+                await handle.show(f"RUN was refused: {error}", "")
+
+
+_STILL_RUNS = (
+    "the Controller died while it ran, so nobody knows how it ended. Its process was left alone and may still finish "
+    "it; further runs wait until it has. Restart the job to end it"
+)
+_SERVER_ENDED = "the server ended while it ran, so nobody knows how much of it was done"
+_NOT_STARTED = (
+    "the server was restarted before it began. It is not run now, because what it moves must not move unasked; ask for "
+    "it again"
+)
