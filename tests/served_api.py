@@ -21,6 +21,9 @@ from iocmng.api.event_hub import StreamLimits
 from iocmng.api.problems import error_problem, problem
 from iocmng.errors import WrongState
 
+Command = Callable[..., tuple[int, str, str]]
+"""Runs `iocmng` with arguments; returns exit status, stdout and stderr."""
+
 STREAMS = StreamLimits(farewell=0.05)
 
 QUEUED_AT = "2026-03-01T12:00:00.000+00:00"

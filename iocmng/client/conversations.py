@@ -76,7 +76,7 @@ def raise_unless_finished(run: Run) -> None:
     if code := _CODES.get(run["state"]):
         message = run["message"] or f"it ended as {run['state']}"
         error = error_class(code)(f"run {run['run_id']} of {run['job']}: {message}")
-        error.problem = {"run_id": run["run_id"], "run": run}
+        error.run_id = run["run_id"]
         raise error
 
 

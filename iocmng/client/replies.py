@@ -41,6 +41,7 @@ def error_of(problem: Mapping[str, Any], status: int) -> IocmngError:
     error = cls(sentence)
     error.failures = tuple(_failures(problem))
     error.problem = dict(problem)
+    error.run_id = problem.get("run_id")
     return error
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from api_fakes import FakeController, plugin_object
-from served_api import ScriptedRuns, ServedApi, served
+from served_api import Command, ScriptedRuns, ServedApi, served
 
 from iocmng.cli.main import main
-
-Command = Callable[..., tuple[int, str, str]]
 
 _lives = itertools.count(1)
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Command
-from served_api import FAILED, RUNNING, SUCCESS, ServedApi, result_object
+from served_api import FAILED, RUNNING, SUCCESS, Command, ServedApi, result_object
 
 from iocmng.core.request import PluginRequest
 from iocmng.core.state import Applied, Cause, Generation, GenerationResult

@@ -11,8 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Command
-from served_api import SUCCESS, ServedApi, result_object
+from served_api import SUCCESS, Command, ServedApi, result_object
 from support import free_port
 
 from iocmng.cli.main import _run

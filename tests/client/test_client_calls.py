@@ -137,7 +137,7 @@ def test_a_run_without_a_result_is_an_error(client: Any, api: ServedApi, state: 
     api.runs.script = [SUCCESS | {"state": state, "message": "because of that"}]
     with pytest.raises(IocmngError, match="run 7 of scan: because of that") as raised:
         client.run_job("scan")
-    assert raised.value.problem["run_id"] == 7
+    assert (raised.value.run_id, raised.value.code) == (7, code)
     with pytest.raises(IocmngError):
         client.wait_for_run("scan", 7)
 
