@@ -10,6 +10,7 @@ import typer
 
 from iocmng.cli.completion import complete_plugin
 from iocmng.cli.plugins import NameArgument
+from iocmng.cli.run_progress import sentence as run_sentence
 from iocmng.cli.session import Session, with_server
 
 AnyNameArgument = Annotated[
@@ -56,7 +57,7 @@ def events(session: Session, name: AnyNameArgument = None, follow: FollowOption 
         _show_event(session, event)
     last = told["events"][-1]["id"] if told["events"] else 0
     with suppress(KeyboardInterrupt):
-        for event in session.client.follow_events(name, after=last):
+        for event in session.client.follow_events(name, after=last, runs=True):
             _show_event(session, event)
 
 
@@ -104,6 +105,9 @@ def _show_event(session: Session, event: Mapping[str, Any]) -> None:
 
 
 def _sentence(event: Mapping[str, Any]) -> str:
+    if "run_id" in event:
+        time = event["ended_at"] or event["started_at"] or event["queued_at"]
+        return f"{time} {event['job']}: {run_sentence(event)}"
     change = f"{event['previous']} -> {event['status']}" if event["previous"] else event["status"]
     reason = f" ({event['reason']})" if event["reason"] else ""
     return f"{event['time']} {event['plugin']}: {change}{reason}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import httpx
 
@@ -23,7 +23,7 @@ from iocmng.client.conversations import (
 )
 from iocmng.client.event_lines import EventLines
 from iocmng.client.faces import awaitable
-from iocmng.client.objects import Event, LogLines, Run
+from iocmng.client.objects import Event, LogLines, Run, RunNews
 from iocmng.errors import IocmngError, ServerUnavailable
 
 Answer = TypeVar("Answer")
@@ -96,19 +96,27 @@ class AsyncClient:
         raise_unless_finished(run)
         return run
 
-    async def follow_run(self, name: str, run_id: int) -> AsyncIterator[Run]:
+    async def follow_run(self, name: str, run_id: int) -> AsyncGenerator[Run, None]:
         """Yield a run as it is, at each change of it, and when it has ended, whatever its end."""
         async for item in self._told(run_followed(name, run_id, self._patience), []):
             yield item
 
-    async def follow_logs(self, name: str, *, tail: int = 100) -> AsyncIterator[LogLines]:
+    async def follow_logs(self, name: str, *, tail: int = 100) -> AsyncGenerator[LogLines, None]:
         """Yield a plugin's newest log lines, then what is added to them: see Client.follow_logs."""
         async for item in self._told(log_followed(name, tail, self._patience), []):
             yield item
 
-    async def follow_events(self, name: str | None = None, *, after: int | None = None) -> AsyncIterator[Event]:
+    @overload
+    def follow_events(self, name: str | None = None, *, after: int | None = None) -> AsyncGenerator[Event, None]: ...
+    @overload
+    def follow_events(
+        self, name: str | None = None, *, after: int | None = None, runs: bool
+    ) -> AsyncGenerator[Event | RunNews, None]: ...
+    async def follow_events(
+        self, name: str | None = None, *, after: int | None = None, runs: bool = False
+    ) -> AsyncGenerator[Any, None]:
         """Yield events as they happen, each once: see Client.follow_events."""
-        lines = EventLines(name, after, self._patience)
+        lines = EventLines(name, after, self._patience, runs=runs)
         while True:
             broken: ServerUnavailable | None = None
             try:
@@ -138,7 +146,7 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _connection(self, lines: EventLines) -> AsyncIterator[Event]:
+    async def _connection(self, lines: EventLines) -> AsyncIterator[Event | RunNews]:
         try:
             async with self._http.stream(**stream_arguments(lines.call)) as response:
                 if not response.is_success:

@@ -208,6 +208,23 @@ class Run(TypedDict):
     log: list[str]
 
 
+class RunNews(TypedDict):
+    """What happened to a run, as the stream of events tells it: a run without parameters, result and log."""
+
+    run_id: int
+    job: str
+    state: RunState
+    who: str
+    cause: str
+    generation: int
+    queued_at: str
+    started_at: str | None
+    ended_at: str | None
+    timeout: float | None
+    progress: float
+    message: str
+
+
 class RunList(TypedDict):
     """Runs, newest first; `next` is the path of the next page, or None."""
 

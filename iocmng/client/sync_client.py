@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import httpx
 
@@ -23,7 +23,7 @@ from iocmng.client.conversations import (
 )
 from iocmng.client.event_lines import EventLines
 from iocmng.client.faces import blocking
-from iocmng.client.objects import Event, LogLines, Run
+from iocmng.client.objects import Event, LogLines, Run, RunNews
 from iocmng.errors import IocmngError, ServerUnavailable
 
 Answer = TypeVar("Answer")
@@ -137,14 +137,22 @@ class Client:
         """
         yield from self._told(log_followed(name, tail, self._patience))
 
-    def follow_events(self, name: str | None = None, *, after: int | None = None) -> Iterator[Event]:
+    @overload
+    def follow_events(self, name: str | None = None, *, after: int | None = None) -> Iterator[Event]: ...
+    @overload
+    def follow_events(
+        self, name: str | None = None, *, after: int | None = None, runs: bool
+    ) -> Iterator[Event | RunNews]: ...
+    def follow_events(self, name: str | None = None, *, after: int | None = None, runs: bool = False) -> Iterator[Any]:
         """Yield events as they happen, each once, also over a restart of the server; it never ends by itself.
 
         Args:
             name: Only those of this plugin.
             after: Begin behind the event with this id; None: with what comes.
+            runs: Also yield what happens to runs of jobs, as objects with a `run_id`. They are told as they happen
+                only: what happened to a run while the connection was broken is not repeated.
         """
-        lines = EventLines(name, after, self._patience)
+        lines = EventLines(name, after, self._patience, runs=runs)
         while True:
             broken: ServerUnavailable | None = None
             try:
@@ -173,7 +181,7 @@ class Client:
     ) -> None:
         self.close()
 
-    def _connection(self, lines: EventLines) -> Iterator[Event]:
+    def _connection(self, lines: EventLines) -> Iterator[Event | RunNews]:
         try:
             with self._http.stream(**stream_arguments(lines.call)) as response:
                 if not response.is_success:

@@ -79,9 +79,21 @@ def test_a_server_that_has_gone_is_tried_until_the_patience_ends() -> None:
     assert lines.pause_after(None) == pauses[0]
 
 
+def test_runs_are_told_only_to_who_asks() -> None:
+    """They have no id, so the position stays; kinds that this version does not know are left out."""
+    run, unknown = b'event: run\ndata: {"run_id": 3}\n\n', b'event: moon\ndata: {"id": 9}\n\n'
+    lines = EventLines(None, 4, 60)
+    lines.opened()
+    assert ids(lines, run, unknown, block(5)) == [5]
+    lines = EventLines(None, 4, 60, runs=True)
+    lines.opened()
+    assert [event.get("run_id") for chunk in (run, unknown, block(5)) for event in lines.take(chunk)] == [3, None]
+    assert lines.call.parameters["after"] == "5"
+
+
 def test_what_is_no_json_is_told() -> None:
     """Something else that answers is not taken for events."""
     lines = EventLines(None, None, 60)
     lines.opened()
     with pytest.raises(ServerUnreachable, match="no JSON"):
-        ids(lines, b"data: hello\n\n")
+        ids(lines, b"event: plugin\ndata: hello\n\n")
