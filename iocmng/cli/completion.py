@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import typer
 
 PATIENCE = 0.5
@@ -23,7 +21,9 @@ def complete_job(context: typer.Context, incomplete: str) -> list[str]:
 def _names(context: typer.Context, incomplete: str, kind: str | None) -> list[str]:
     import httpx
 
-    url = context.params.get("url") or os.environ.get("IOCMNG_URL") or "http://127.0.0.1:8080"
+    from iocmng.client.address import from_environment
+
+    url = context.params.get("url") or from_environment().url
     try:
         answer = httpx.get(f"{url}/api/v1/plugins", params={"type": kind} if kind else {}, timeout=PATIENCE)
         names = [str(plugin["name"]) for plugin in answer.json()["plugins"]]

@@ -131,7 +131,7 @@ class AsyncClient:
         try:
             response = await self._http.request(**request_arguments(call, self._timeout))
         except httpx.HTTPError as error:
-            raise unreachable(self.url, error) from error
+            raise unreachable(self.url, error) from None  # the sentence holds all that httpx says
         return replies.answer(response.status_code, response.headers, response.content, self.url)
 
     async def close(self) -> None:
@@ -156,7 +156,7 @@ class AsyncClient:
                     for event in lines.take(chunk):
                         yield event
         except httpx.HTTPError as error:
-            raise unreachable(self.url, error) from error
+            raise unreachable(self.url, error) from None  # the sentence holds all that httpx says
 
     async def _finish(self, conversation: Conversation[Item, Run], on_item: Callable[[Item], Any] | None) -> Run:
         result: Any = []

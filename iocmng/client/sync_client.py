@@ -166,7 +166,7 @@ class Client:
         try:
             response = self._http.request(**request_arguments(call, self._timeout))
         except httpx.HTTPError as error:
-            raise unreachable(self.url, error) from error
+            raise unreachable(self.url, error) from None  # the sentence holds all that httpx says
         return replies.answer(response.status_code, response.headers, response.content, self.url)
 
     def close(self) -> None:
@@ -190,7 +190,7 @@ class Client:
                 for chunk in response.iter_bytes():
                     yield from lines.take(chunk)
         except httpx.HTTPError as error:
-            raise unreachable(self.url, error) from error
+            raise unreachable(self.url, error) from None  # the sentence holds all that httpx says
 
     def _finish(self, conversation: Conversation[Item, Result], on_item: Callable[[Item], Any] | None) -> Result:
         telling = self._told(conversation)

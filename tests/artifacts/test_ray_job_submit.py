@@ -85,6 +85,7 @@ def test_a_job_shows_its_progress_and_its_result(server):
     assert [(run["state"], run["parameters"]) for run in runs] == [("failed", {"x": 2}), ("success", {"x": 1})]
 
 
+@pytest.mark.slow
 def test_a_plugins_file_comes_with_its_plugins(server, tmp_path):
     """Paths are relative to the file; the next apply of the same name removes what it names no longer."""
     entries = [{"name": "one", "path": "plugins/one"}, {"name": "two", "path": "plugins/two"}]
@@ -111,6 +112,7 @@ def test_a_plugins_file_comes_with_its_plugins(server, tmp_path):
     server.http.delete("/plugins/one")
 
 
+@pytest.mark.slow
 def test_the_cluster_is_reached_from_a_node_too(server):
     """--cluster with the address that a job is told; answers are the server's own, and streams work."""
     status, output = submit(server, "printenv", "RAY_ADDRESS")

@@ -13,6 +13,7 @@ from api_fakes import FakeController, plugin_object
 from served_api import FAILED, RUNNING, SUCCESS, ServedApi, result_object, served
 from support import free_port
 
+import iocmng.client
 from iocmng.client import AsyncClient, Client
 from iocmng.core.request import PluginChange
 from iocmng.core.state import Cause, Generation, GenerationResult
@@ -227,7 +228,8 @@ def test_an_address_that_is_none(url: str) -> None:
 
 
 def test_both_clients_have_the_same_methods() -> None:
-    """What one can do, the other can, with the same arguments, and help() shows them."""
+    """What one can do, the other can, with the same arguments, and help() shows them; nothing else is exported."""
+    assert iocmng.client.__all__ == ["AsyncClient", "Client"]
     for name, method in inspect.getmembers(Client, inspect.isfunction):
         if not name.startswith("_"):
             other = getattr(AsyncClient, name)
