@@ -10,6 +10,9 @@ from typing import Any
 _CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray for what it runs as a job, and for nothing else: runtime_env and metadata of the job."""
 
+_UNPACKED = "working_dir_files"
+"""Ray's directory for what `--working-dir` has brought along, each in a directory of its own."""
+
 
 def is_ray_job() -> bool:
     """Tell whether Ray runs this process as a job."""
@@ -24,8 +27,8 @@ def uploaded_name(file: Path) -> str | None:
     """
     try:
         config: dict[str, Any] = json.loads(os.environ.get(_CONFIG, ""))
-        uploaded = bool(config["runtime_env"]["working_dir"])
+        if not config["runtime_env"]["working_dir"]:
+            return None
     except (ValueError, KeyError, TypeError):
         return None
-    directory = Path.cwd()
-    return str(file.relative_to(directory)) if uploaded and file.is_relative_to(directory) else None
+    return next((str(file.relative_to(above)) for above in file.parents if above.parent.name == _UNPACKED), None)

@@ -40,20 +40,27 @@ class Address:
         """Return the arguments of httpx.Client or httpx.AsyncClient.
 
         Raises:
-            InvalidRequest: If the URL is none.
+            InvalidRequest: If the URL or the token can be none.
         """
         if not self.url.startswith(("http://", "https://")):
             raise InvalidRequest(f"the server's address must begin with http:// or https://, not be {self.url!r}")
-        headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
         try:
             base = httpx.URL(f"{self.url.rstrip('/')}{BASE}/")
         except httpx.InvalidURL as error:
             raise InvalidRequest(f"the server's address {self.url!r} is none: {error}") from error
-        try:
-            checked = httpx.Headers(headers)
-        except UnicodeEncodeError as error:
-            raise InvalidRequest("the token has characters that no token can have") from error
-        return {"base_url": base, "headers": checked, "timeout": httpx.Timeout(timeout, connect=CONNECT_TIMEOUT)}
+        return {
+            "base_url": base,
+            "headers": self._headers(),
+            "timeout": httpx.Timeout(timeout, connect=CONNECT_TIMEOUT),
+        }
+
+    def _headers(self) -> dict[bytes, bytes]:
+        token = (self.token or "").strip()  # a file or a secret often ends with a line's end
+        # Else httpx refuses the header, with the whole token in its message.
+        if any(letter.isspace() or not letter.isprintable() for letter in token):
+            raise InvalidRequest("the token has spaces, or characters that cannot be printed")
+        headers = {b"Accept": b"application/json"}
+        return headers | {b"Authorization": b"Bearer " + token.encode()} if token else headers
 
 
 def from_environment() -> Address:
@@ -70,7 +77,8 @@ def request_arguments(call: Call[Any], timeout: float) -> dict[str, Any]:
         "method": call.method,
         "url": call.path.removeprefix("/"),
         "params": call.parameters,
-        "json": call.body,
+        "content": call.content,
+        "headers": {"Content-Type": "application/json"} if call.body is not None else {},
         "timeout": httpx.Timeout(LONGEST_WAIT if call.waits else timeout, connect=CONNECT_TIMEOUT),
     }
 

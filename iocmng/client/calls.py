@@ -178,12 +178,20 @@ def generations(name: str) -> Call[GenerationList]:
 def events(name: str | None = None, *, after: int = 0, limit: int = 100) -> Call[EventList]:
     """Return events that have happened, oldest first; `follow_events` waits for those to come.
 
+    A plugin's events outlive it.
+
     Args:
         name: Only those of this plugin.
         after: Only those with a higher id.
         limit: The newest ones, so many at most.
+
+    Raises:
+        UnknownPlugin: If there is neither a plugin of this name nor an event of it.
     """
-    return Call("GET", "/events", {"plugin": name, "after": after, "limit": limit, "stream": "false"})
+    query = {"after": after, "limit": limit}
+    if name is not None:
+        return Call("GET", path("plugins", name, "events"), query)
+    return Call("GET", "/events", query | {"stream": "false"})
 
 
 def logs(name: str, *, tail: int = 100, after: int | None = None) -> Call[LogLines]:

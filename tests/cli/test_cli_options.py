@@ -209,9 +209,15 @@ def test_an_owner_can_be_named(
     iocmng("apply", "-f", "plugins.yaml", "--owner", "lab")
     assert api.controller.calls[-1][1] == "lab"
     config = {"runtime_env": {"working_dir": "gcs://_ray_pkg_1.zip"}, "metadata": {}}
+    directory = tmp_path / "working_dir_files" / "_ray_pkg_1" / "lab"
+    directory.mkdir(parents=True)
+    monkeypatch.chdir(directory)
+    (directory / "plugins.yaml").write_text("plugins: []\n")
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(config))
-    iocmng("apply", "-f", "plugins.yaml")
-    assert api.controller.calls[-1][1] == "ray-job/plugins.yaml"
+    iocmng("apply", "-f", "plugins.yaml", "--url", api.url)
+    assert api.controller.calls[-1][1] == "ray-job/lab/plugins.yaml"
+    iocmng("apply", "-f", str(tmp_path / "plugins.yaml"))
+    assert api.controller.calls[-1][1] == str(tmp_path / "plugins.yaml")
 
 
 def test_a_mistake_of_our_own_is_told_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,6 +76,8 @@ def test_reads(client: Any, api: ServedApi) -> None:
     api.do(lambda controller: [controller.emit("monitor"), controller.emit("scan")])
     assert [event["plugin"] for event in client.events()["events"]] == ["monitor", "scan"]
     assert [event["id"] for event in client.events("scan", after=1)["events"]] == [2]
+    with pytest.raises(UnknownPlugin):
+        client.events("scna")
 
 
 def test_changes_reach_the_controller_with_their_arguments(client: Any, api: ServedApi) -> None:
@@ -183,9 +185,27 @@ def _failure(*parts: Any) -> Any:
 
 def test_names_cannot_change_the_call(client: Any) -> None:
     """A name with a slash or a question mark is a name that no plugin has, and not another call."""
-    for name in ("monitor/logs", "monitor?x=1", "../health", "%2e%2e", "..", ""):
+    for name in ("monitor/logs", "monitor?x=1", "../health", "%2e%2e", "..", "", "\udcff"):
         with pytest.raises(UnknownPlugin):
             client.get(name)
+
+
+def test_what_is_no_json_is_refused_before_it_is_sent(client: Any, api: ServedApi) -> None:
+    """Parameters that cannot be sent are told in a sentence; nothing is asked of the server."""
+    for value in (float("nan"), object(), {1, 2}):
+        with pytest.raises(InvalidRequest, match="cannot be sent as JSON"):
+            client.submit_job("scan", {"x": value})
+    assert api.runs.bodies == []
+
+
+@pytest.mark.parametrize("token", ["two words", "line\nend", "\x00"])
+def test_a_token_that_is_none(token: str) -> None:
+    """It is refused without being shown; a line's end after it does no harm."""
+    with pytest.raises(InvalidRequest) as refused:
+        Client("http://localhost:8080", token)
+    assert token not in str(refused.value)
+    with Client("http://localhost:8080", "secret\n") as client:
+        assert client._http.headers["Authorization"] == "Bearer secret"
 
 
 @pytest.mark.parametrize("kind", ["blocking", "async"])
