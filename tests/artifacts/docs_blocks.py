@@ -16,6 +16,7 @@ _VARIABLE = (
     (re.compile(r"\b[0-9a-f]{40}\b|\b(?=\d*[a-f])[0-9a-f]{7}\b"), "COMMIT"),
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:[+-]\d\d:\d\d|Z)?"), "TIME"),
     (re.compile(r"(_port\": |port )\d+"), r"\1PORT"),
+    (re.compile(r"(\"run_id\": |\"run |&before=)\d+"), r"\1RUN"),
     (re.compile(r"(\"host\": \")[^\"]+"), r"\1HOST"),
     (re.compile(r" on [\w.-]+, CA"), " on HOST, CA"),
     (re.compile(r"\x1b\[[\d;]*m"), ""),
