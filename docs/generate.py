@@ -23,6 +23,7 @@ import iocmng
 from iocmng import errors
 from iocmng.base.plugin import LocalPv, PluginBase
 from iocmng.cli import main as command_line
+from iocmng.client import Client
 from iocmng.core.builtin_pvs import Kind, Mode, builtin_pvs
 from iocmng.core.functions import register
 from iocmng.core.manifest import json_schema
@@ -284,14 +285,22 @@ def _methods(cls: type) -> Iterator[tuple[str, Any]]:
             yield name, inner
 
 
+def client_part() -> str:
+    """Return the methods of the Python client, from its docstrings."""
+    public = [(name, method) for name, method in vars(Client).items() if not name.startswith("_")]
+    methods = [(name, method) for name, method in public if inspect.isfunction(method) and name != "send"]
+    parts = [_method(f"Client{_signature(Client)}", Client.__init__, with_signature=False)]
+    return "\n\n".join([*parts, *(_method(name, method) for name, method in methods)])
+
+
 def _aliases(cls: type, function: Any) -> str:
     names = [name for name, value in vars(cls).items() if value is function and name != function.__name__]
     return f"Also: {', '.join(f'`{name}()`' for name in names)}." if names else ""
 
 
-def _method(name: str, function: Any, remark: str = "") -> str:
+def _method(name: str, function: Any, remark: str = "", *, with_signature: bool = True) -> str:
     text, sections = _parsed(function)
-    lines = [f"### `{name}{_signature(function)}`", text, remark]
+    lines = [f"### `{name}{_signature(function) if with_signature else ''}`", text, remark]
     lines += [
         f"{title}\n\n" + "\n".join(f"- `{word}`: {words}" for word, words in sections[section])
         for section, title in (("Args", "Arguments:"), ("Raises", "Raises:"))
@@ -437,6 +446,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "built-in": builtin_part,
     "errors": errors_part,
     "author": author_part,
+    "client": client_part,
     "calls": calls_part,
     "add-body": add_body_part,
     "plugin-object": plugin_object_part,

@@ -25,6 +25,7 @@ from iocmng.client.objects import (
 )
 
 Parameters = Mapping[str, Any]
+Kind = Literal["task", "job"]
 
 
 def health() -> Call[Health]:
@@ -32,7 +33,7 @@ def health() -> Call[Health]:
     return Call("GET", "/health")
 
 
-def list_plugins(kind: Literal["task", "job"] | None = None) -> Call[PluginList]:
+def list_plugins(kind: Kind | None = None) -> Call[PluginList]:
     """Return all plugins, or those of one kind, sorted by name.
 
     Args:
