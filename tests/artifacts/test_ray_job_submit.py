@@ -74,7 +74,7 @@ def submit(server, *command, options=(), auth=AUTH):
 def test_a_job_shows_its_progress_and_its_result(server):
     """Status 0 for a success, 1 for a job that was none; the runs are the server's."""
     run = "iocmng job run measures --param"
-    status, output = submit(server, "bash", "-c", f"'{run} x=1 && {run} x=2'")
+    status, output = submit(server, "bash", "-c", f"{run} x=1 && {run} x=2")
     assert status == 1, output
     assert "50 %: half of it is done" in output
     assert 'x is 1\n{\n  "x": 1\n}\n' in output
@@ -149,7 +149,7 @@ def test_no_token_no_job(server):
     for auth in ({"RAY_AUTH_MODE": "disabled"}, AUTH | {"RAY_AUTH_TOKEN": "another-token-of-at-least-32-characters"}):
         status, output = submit(server, "iocmng", "remove", "measures", auth=auth)
         assert status != 0, output
-    assert server.get("measures")["status"] == "loaded"
+    assert server.names() == {"measures"}
 
 
 def test_a_cluster_without_iocmng(tmp_path):
