@@ -145,7 +145,10 @@ class PluginHost:
             self._runner.cancel(run)
 
     def take_wanted_runs(self) -> int:
-        """Return how often a client has written 1 to RUN since the last call, and show that it was taken note of."""
+        """Return how often a client has written 1 to RUN since the last call, and show that it was taken.
+
+        Apart from the reports, which only tell of it: one may go to a Controller that has died.
+        """
         with self._wanting:
             wanted, self._wanted_runs = self._wanted_runs, 0
         if wanted:
@@ -160,7 +163,7 @@ class PluginHost:
     def report(self) -> Report:
         """Return what there is to tell."""
         assert self._board is not None
-        report = self._board.report()
+        report = replace(self._board.report(), wanted_runs=self._wanted_runs)
         return report if self._copies is None else replace(report, puts=self._copies.take())
 
     def pv_values(self) -> dict[str, PvValue]:

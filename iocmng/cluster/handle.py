@@ -138,6 +138,10 @@ class RayPluginHandle:
         """Return the values of the plugin's own PVs."""
         return await plugin_call(self._actor.pv_values.remote())
 
+    async def take_wanted_runs(self) -> int:
+        """Return how often RUN was written since the last call."""
+        return await plugin_call(self._actor.take_wanted_runs.remote())
+
     async def follow_run(self, run: int, report: Report) -> None:
         """Show what a run in another process says of itself."""
         await plugin_call(self._actor.follow_run.remote(run, report))

@@ -180,8 +180,7 @@ class PluginProcess:
                     await asyncio.sleep(REPORT_PAUSE)
         self._changed.clear()
         self._urgent.clear()
-        wanted = self._host.take_wanted_runs()  # only here: this call has a Controller that waits for it
-        return replace(self._host.report(), wanted_runs=wanted), now()
+        return self._host.report(), now()
 
     async def set_running(self, running: bool) -> Report:
         """Start or stop the cycles; return what there is to tell then.
@@ -226,6 +225,11 @@ class PluginProcess:
         """Return the values of the plugin's own PVs."""
         assert self._host is not None
         return self._host.pv_values()
+
+    async def take_wanted_runs(self) -> int:
+        """Return how often RUN was written since the last call."""
+        assert self._host is not None
+        return self._host.take_wanted_runs()
 
     async def follow_run(self, run: int, report: Report) -> None:
         """Show what a run in another process says of itself."""

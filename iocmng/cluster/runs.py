@@ -35,6 +35,7 @@ class Runs(RunDispatch):
         super().__init__(registry, keeper, watcher, limits)
         self._left: list[OpenRun] = []
         self._strays: set[int] = set()
+        self._taking: set[str] = set()
         self._leaving: dict[str, Awaitable[object]] = {}
         registry.runs_of = self.overview
         registry.on_report = self.take_report
@@ -143,9 +144,9 @@ class Runs(RunDispatch):
         elif line is not None and line.foreign is not None:
             line.foreign = None
             self.pump(name)
-        if report.wanted_runs:
-            wanted = report.wanted_runs
-            self._aside(lambda: self._run_by_pv(name, wanted))
+        if report.wanted_runs and name not in self._taking:
+            self._taking.add(name)
+            self._aside(lambda: self._run_by_pv(name))
 
     def leave(self, name: str, why: str) -> None:
         """Tell a job's runs to end, because its process is about to be ended; those that wait go on waiting."""
@@ -216,13 +217,18 @@ class Runs(RunDispatch):
             raise
         self.pump(one.run.job)
 
-    async def _run_by_pv(self, name: str, count: int) -> None:
+    async def _run_by_pv(self, name: str) -> None:
         """Run a job as often as RUN was written, with its own parameters; what is refused is shown in MESSAGE."""
+        handle = self._watcher.handles.get(name)
+        try:
+            count = await handle.take_wanted_runs() if handle is not None else 0
+        finally:
+            self._taking.discard(name)
         try:
             for _ in range(count):
                 await self.request(name, RunRequest(cause=RunCause.PV, who="RUN"))
         except IocmngError as error:
-            if handle := self._watcher.handles.get(name):
+            if handle is not None:
                 await handle.show(f"RUN was refused: {error}", "")
 
 

@@ -136,6 +136,10 @@ class PluginHandle(Protocol):
         """Return the values of the plugin's own PVs, by name."""
         ...
 
+    async def take_wanted_runs(self) -> int:
+        """Return how often a client has written 1 to RUN since the last call, and set RUN to 0: it was taken."""
+        ...
+
     async def follow_run(self, run: int, report: Report) -> None:
         """Show on the PVs what a run in another process says of itself, unless a newer one is shown."""
         ...

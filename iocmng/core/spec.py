@@ -110,7 +110,7 @@ class Report:
         log: Log lines since the last report.
         hung: Whether a call of the author's code goes on for longer than the watchdog of config.yaml allows.
         run: The run that goes on, if there is one.
-        wanted_runs: How often a client has written 1 to a job's RUN since the last report that took note of it.
+        wanted_runs: How often a client has written 1 to a job's RUN, and nobody has taken it.
         puts: PVs that a run has set in a process that serves none, since the last report, in their order.
     """
 

@@ -109,6 +109,7 @@ class FakeHandle:
         self.orders, self.asked_to_end, self.shown = {}, [], []
         self.current = None
         self.is_worker = False
+        self.wanted = 0
         self.followed = []
 
     async def _step(self, name):
@@ -193,6 +194,10 @@ class FakeHandle:
     async def pv_values(self):
         await self._step("pv_values")
         return dict(self.launcher.pv_values)
+
+    async def take_wanted_runs(self):
+        taken, self.wanted = self.wanted, 0
+        return taken
 
     async def follow_run(self, run, report):
         self.followed.append((run, report))
