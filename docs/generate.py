@@ -24,6 +24,7 @@ import pytest_iocmng
 from iocmng import errors, testing
 from iocmng.base.plugin import LocalPv, PluginBase
 from iocmng.cli import main as command_line
+from iocmng.client import Client
 from iocmng.core.builtin_pvs import Kind, Mode, builtin_pvs
 from iocmng.core.functions import register
 from iocmng.core.manifest import json_schema
@@ -342,14 +343,22 @@ def _methods(cls: type) -> Iterator[tuple[str, Any]]:
             yield name, inner
 
 
+def client_part() -> str:
+    """Return the methods of the Python client, from its docstrings."""
+    public = [(name, method) for name, method in vars(Client).items() if not name.startswith("_")]
+    methods = [(name, method) for name, method in public if inspect.isfunction(method) and name != "send"]
+    parts = [_method(f"Client{_signature(Client)}", Client.__init__, with_signature=False)]
+    return "\n\n".join([*parts, *(_method(name, method) for name, method in methods)])
+
+
 def _aliases(cls: type, function: Any) -> str:
     names = [name for name, value in vars(cls).items() if value is function and name != function.__name__]
     return f"Also: {', '.join(f'`{name}()`' for name in names)}." if names else ""
 
 
-def _method(name: str, function: Any, remark: str = "") -> str:
+def _method(name: str, function: Any, remark: str = "", *, with_signature: bool = True) -> str:
     text, sections = _parsed(function)
-    lines = [f"### `{name}{_signature(function)}`", text, remark]
+    lines = [f"### `{name}{_signature(function) if with_signature else ''}`", text, remark]
     lines += [
         f"{title}\n\n" + "\n".join(f"- `{word}`: {words}" for word, words in sections[section])
         for section, title in (("Args", "Arguments:"), ("Raises", "Raises:"))
@@ -439,11 +448,41 @@ def commands_part() -> str:
     """Return the options of all commands."""
     group: Any = typer.main.get_command(command_line.app)
     alias: Any = typer.main.get_command(command_line.run_app)
-    commands = {f"iocmng {name}": command for name, command in group.commands.items()} | {"iocmng-run": alias}
-    return "\n\n".join(_command(name, command) for name, command in commands.items())
+    commands = dict(_commands("iocmng", group)) | {"iocmng-run": alias}
+    shared = [parameter for parameter in commands["iocmng list"].params if parameter.name in _COMMON]
+    intro = "Every command that speaks to a server also takes:"
+    return "\n\n".join(
+        [
+            f"### Options of many commands\n\n{intro}\n\n{_option_table(shared)}",
+            *(_command(name, command) for name, command in commands.items()),
+        ]
+    )
+
+
+_COMMON = frozenset({"url", "token_file", "cluster", "as_json"})
+
+
+def _commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """Yield all commands with their whole names, those of groups included."""
+    for word, below in getattr(command, "commands", {}).items():
+        if hasattr(below, "commands"):
+            yield from _commands(f"{name} {word}", below)
+        else:
+            yield f"{name} {word}", below
+
+
+def _options(command: Any) -> set[str]:
+    return {parameter.name for parameter in command.params}
 
 
 def _command(name: str, command: Any) -> str:
+    # A command that speaks to no server may have one of the common options, and shows it.
+    left_out = _COMMON if _options(command) >= _COMMON else frozenset[str]()
+    parameters = [parameter for parameter in command.params if parameter.name not in left_out]
+    return f"### `{name}`\n\n{command.help}\n\n{_option_table(parameters)}"
+
+
+def _option_table(parameters: Iterable[Any]) -> str:
     rows = [
         (
             ", ".join(f"`{option}`" for option in getattr(parameter, "opts", [parameter.name]))
@@ -452,11 +491,10 @@ def _command(name: str, command: Any) -> str:
             "yes" if parameter.required else "no",
             getattr(parameter, "help", "") or "",
         )
-        for parameter in command.params
+        for parameter in parameters
         if parameter.name not in ("help", "install_completion", "show_completion")
     ]
-    options = table(("Option", "Needed", "Meaning"), rows) if rows else "It takes no options."
-    return f"### `{name}`\n\n{command.help}\n\n{options}"
+    return table(("Option", "Needed", "Meaning"), rows) if rows else "It takes no options of its own."
 
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -468,6 +506,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "errors": errors_part,
     "author": author_part,
     "testing": testing_part,
+    "client": client_part,
     "calls": calls_part,
     "add-body": add_body_part,
     "plugin-object": plugin_object_part,

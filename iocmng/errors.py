@@ -80,6 +80,7 @@ class IocmngError(Exception):
         snapshot_version: Version of the Controller's snapshot that shows what the failed call has left, if it had
             changed anything.
         run_id: The run that a call has waited for, where it tells of one.
+        problem: The problem document of which a client made the error; empty elsewhere.
     """
 
     code: ClassVar[str] = "internal-error"
@@ -90,6 +91,7 @@ class IocmngError(Exception):
         self.failures = tuple(failures)
         self.snapshot_version = 0
         self.run_id: int | None = None
+        self.problem: dict[str, Any] = {}
 
     @property
     def message(self) -> str:

@@ -31,6 +31,11 @@ def default_plugins_dir() -> Path:
     return Path("~/.local/share/iocmng/plugins").expanduser()
 
 
+def is_loopback(host: str | None) -> bool:
+    """Tell whether only this machine can reach what listens there."""
+    return host in ("127.0.0.1", "localhost", "::1")
+
+
 class Settings(BaseSettings):
     """Settings of the server. Each is also IOCMNG_ and its name in upper case in the environment."""
 
@@ -97,7 +102,12 @@ class Settings(BaseSettings):
     keep: bool = False
     """Leave the plugins running when the server ends; a later one joins them again."""
     ray_dashboard: bool = False
-    """Start Ray's dashboard (127.0.0.1:8265) with a Ray of its own; `ray job submit` and `serve deploy` need it."""
+    """Start Ray's dashboard with a Ray of its own; `ray job submit` and `serve deploy` need it."""
+    ray_dashboard_host: str = "127.0.0.1"
+    """Address on which the dashboard listens; another one only with RAY_AUTH_MODE=token, because whoever reaches it can
+    run code here."""
+    ray_dashboard_port: Annotated[int, Field(ge=1, le=65535)] = 8265
+    """Port of the dashboard."""
     serve_proxy: Literal["python", "haproxy"] = "python"
     """What answers HTTP: Ray Serve's own proxy, or HAProxy (faster, more memory)."""
     api_replicas: Annotated[int, Field(ge=1, le=32)] = 1
@@ -181,7 +191,7 @@ class Settings(BaseSettings):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the API."""
-        return self.host in ("127.0.0.1", "localhost", "::1")
+        return is_loopback(self.host)
 
     @property
     def state(self) -> Path:

@@ -235,10 +235,14 @@ class DoneWithChecks(DoneWithPlugin):
 
 
 class LogLines(Answer):
-    """A plugin's newest log lines, oldest first."""
+    """Log lines of a plugin, oldest first."""
 
     name: str
     lines: list[str]
+    next: int
+    """Number of the last line. Asked for with `?after=`, it brings what follows: no line twice, and none left out."""
+    missed: bool
+    """Whether lines behind `after` are kept no longer."""
 
 
 class PvEntry(Answer):

@@ -2,57 +2,51 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import httpx
 import typer
 
+from iocmng.cli.ray_job import uploaded_name
+from iocmng.cli.session import Session, with_server
 from iocmng.core.request import PluginRequest
-from iocmng.errors import InvalidRequest, IocmngError, ServerUnreachable
-from iocmng.loading.plugins_file import read_plugins_file
-
-TIMEOUT = httpx.Timeout(10.0, read=None)
-"""Seconds; the answer comes when all plugins are what they shall be, however long that takes."""
+from iocmng.errors import InvalidRequest, IocmngError
 
 
-def apply_file(file: Path, url: str, token: str | None, as_json: bool) -> bool:
-    """Apply a plugins file and print what became of each entry; return whether nothing failed.
+@with_server
+def apply(
+    session: Session,
+    file: Annotated[Path, typer.Option("-f", "--file", help="Plugins file (YAML).")],
+    owner: Annotated[
+        str | None, typer.Option(help="Whose list it is; else the file's path (in a Ray job: ray-job/ and its name).")
+    ] = None,
+) -> None:
+    """Make the server's plugins what a plugins file says: add, change, and remove what the file had asked for."""
+    from iocmng.loading.plugins_file import read_plugins_file
 
-    Args:
-        file: The file.
-        url: Where the server answers, without /api/v1.
-        token: Token of the server.
-        as_json: Print the server's answer as it is, and nothing else.
-
-    Raises:
-        InvalidRequest: If an entry does not fit; nothing is applied then.
-        ServerUnreachable: If the server does not answer.
-        IocmngError: If it refuses the file as a whole.
-    """
     path = file.absolute()
     requests, problems = read_plugins_file(path)
     if problems:
         raise InvalidRequest("; ".join(problems))
-    body = {"owner": str(path), "plugins": [_plain(request) for request in requests]}
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        answer = httpx.post(f"{url.rstrip('/')}/api/v1/apply", json=body, headers=headers, timeout=TIMEOUT)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ServerUnreachable(f"no answer from {url}: {error}") from error
-    try:
-        told: dict[str, Any] = answer.json()
-    except ValueError as error:
-        raise ServerUnreachable(f"what answers at {url} is no iocmng server (status {answer.status_code})") from error
-    if as_json:
-        typer.echo(json.dumps(told, indent=2))
-        return answer.is_success
-    if "results" not in told:
-        raise IocmngError(str(told.get("message") or told))
-    for result in told["results"]:
-        typer.echo(": ".join(filter(None, (f"{result['name']} {result['action']}", result["message"]))))
-    return answer.is_success
+        with session.output.busy(f"{file} is being applied"):
+            told = session.client.apply(owner or _owner(path), [_plain(request) for request in requests])
+    except IocmngError as error:
+        if "results" in error.problem and not session.output.as_json:
+            _print(session, error.problem["results"])
+        raise
+    session.output.object(told) if session.output.as_json else _print(session, told["results"])
+
+
+def _owner(path: Path) -> str:
+    uploaded = uploaded_name(path)
+    return f"ray-job/{uploaded}" if uploaded else str(path)
+
+
+def _print(session: Session, results: Iterable[Mapping[str, Any]]) -> None:
+    for result in results:
+        session.output.line(": ".join(filter(None, (f"{result['name']} {result['action']}", result["message"]))))
 
 
 def _plain(request: PluginRequest) -> dict[str, Any]:

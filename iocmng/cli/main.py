@@ -1,9 +1,13 @@
-"""The commands. Each loads only what it needs: `iocmng run` and `iocmng version` never import Ray."""
+"""The commands. Each loads only what it needs: `iocmng run` and `iocmng version` import neither Ray nor httpx.
+
+Those that speak to a server stand in files of their own: a function there, made a command by `with_server`.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,7 +15,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from iocmng._version import __version__
+from iocmng.cli import jobs, plugins, watching
+from iocmng.cli.apply import apply
 from iocmng.cli.new import TemplateKind
+from iocmng.cli.output import Output, print_error
 from iocmng.errors import InvalidRequest, IocmngError, ServerUnreachable
 
 FAILED, WRONG_USAGE, UNREACHABLE = 1, 2, 3
@@ -29,8 +36,6 @@ KeepOption = Annotated[
     bool | None, typer.Option("--keep", help="Leave the plugins running when the server ends (IOCMNG_KEEP).")
 ]
 StopOption = Annotated[bool, typer.Option("--stop", help="Stop the plugins that a server with --keep has left.")]
-UrlOption = Annotated[str, typer.Option(envvar="IOCMNG_URL", help="Where the server answers.")]
-TokenOption = Annotated[str | None, typer.Option(envvar="IOCMNG_TOKEN", help="Token of the server.")]
 LogLevelOption = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
 PvoutOption = Annotated[Path | None, typer.Option(help="File into which the names of all PVs are written.")]
 
@@ -59,20 +64,6 @@ def server(
 
 
 @app.command()
-def apply(
-    file: Annotated[Path, typer.Option("-f", "--file", help="Plugins file (YAML).")],
-    url: UrlOption = "http://127.0.0.1:8080",
-    token: TokenOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the API's answer and nothing else.")] = False,
-) -> None:
-    """Make the server's plugins what a plugins file says: add, change, and remove what the file had asked for."""
-    from iocmng.cli.apply import apply_file
-
-    if not apply_file(file, url, token, as_json):
-        sys.exit(FAILED)
-
-
-@app.command()
 def run(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the plugin.")],
     prefix: Annotated[str, typer.Option(help="What stands before each PV's name.")],
@@ -85,6 +76,12 @@ def run(
     from iocmng.cli.run import RunOptions, run_plugin
 
     run_plugin(RunOptions(directory, prefix=prefix, name=name, config=config, pvout=pvout, log_level=log_level))
+
+
+plugins.register(app)
+app.command()(apply)
+app.add_typer(jobs.app)
+watching.register(app)
 
 
 @app.command()
@@ -125,9 +122,10 @@ def schema(
 
 
 @app.command()
-def version() -> None:
-    """Print the version."""
-    typer.echo(__version__)
+def version(as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False) -> None:
+    """Print the version of this command."""
+    output = Output(as_json)
+    output.object({"version": __version__}) if as_json else output.line(__version__)
 
 
 run_app = typer.Typer(name="iocmng-run", add_completion=False, pretty_exceptions_enable=False)
@@ -180,15 +178,28 @@ def run_main() -> None:
 
 
 def _run(command: Callable[[], Any]) -> None:
-    """Run a command; a failure is one sentence on stderr and an exit status, never a traceback."""
+    """Run a command; a failure is a sentence on stderr and an exit status, never a traceback."""
     try:
         command()
-    except InvalidRequest as error:
-        typer.echo(f"iocmng: {error}", err=True)
-        sys.exit(WRONG_USAGE)
-    except ServerUnreachable as error:
-        typer.echo(f"iocmng: {error}", err=True)
-        sys.exit(UNREACHABLE)
     except IocmngError as error:
-        typer.echo(f"iocmng: {error}", err=True)
+        print_error(error)
+        sys.exit(_status(error))
+    except Exception as error:  # noqa: BLE001  the last place that can tell of it without a traceback
+        print_error(IocmngError(f"this is a mistake of iocmng itself, please report it: {_place(error)}"))
         sys.exit(FAILED)
+
+
+def _status(error: IocmngError) -> int:
+    match error:
+        case InvalidRequest():
+            return WRONG_USAGE
+        case ServerUnreachable():
+            return UNREACHABLE
+        case _:
+            return FAILED
+
+
+def _place(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"

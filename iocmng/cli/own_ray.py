@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import ray
+from ray._private import parameter  # no public call chooses the agent's port
 
 from iocmng.cluster.names import NAMESPACE
 from iocmng.errors import ServerUnavailable
-from iocmng.settings import Settings
+from iocmng.settings import Settings, is_loopback
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Bundles are small; Ray's default is a third of the memory."""
@@ -96,6 +99,11 @@ def start_ray(settings: Settings, environment: dict[str, str]) -> Kind:
     return "own"
 
 
+def dashboard_is_safe(settings: Settings) -> bool:
+    """Tell whether only this machine, or whoever has a token, can submit jobs."""
+    return is_loopback(settings.ray_dashboard_host) or os.environ.get("RAY_AUTH_MODE") == "token"
+
+
 def find_kept(settings: Settings) -> KeptRay | None:
     """Return the Ray that an earlier server has kept, if it lives."""
     try:
@@ -132,7 +140,9 @@ def _start_kept(settings: Settings) -> KeptRay:
                 sys.executable,
                 "-m",
                 "iocmng.cli.hold_ray",
-                settings.model_dump_json(include={"state_dir", "ray_dashboard"}),
+                settings.model_dump_json(
+                    include={"state_dir", "ray_dashboard", "ray_dashboard_host", "ray_dashboard_port"}
+                ),
             ],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -153,16 +163,39 @@ def _set_environment(environment: dict[str, str]) -> None:
         os.environ.pop(name, None)
     for name, value in (RAY_DEFAULTS | environment).items():
         os.environ.setdefault(name, value)
+    # A job is a command line such as `iocmng job run scan`, and must find the iocmng that runs here.
+    here = str(Path(sys.executable).parent)
+    path = os.environ.get("PATH", os.defpath)
+    if here not in path.split(os.pathsep):
+        os.environ["PATH"] = f"{here}{os.pathsep}{path}"
+
+
+@contextlib.contextmanager
+def _any_agent_port() -> Iterator[None]:
+    """Let the dashboard's agent take a free port while Ray starts.
+
+    With its fixed one, 52365, only one Ray of a machine takes jobs. ray.init has no argument for it.
+    """
+    original = parameter.RayParams
+    parameter.RayParams = functools.partial(original, dashboard_agent_listen_port=0)  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        yield
+    finally:
+        parameter.RayParams = original
 
 
 def _own_options(settings: Settings) -> dict[str, Any]:
-    return {"include_dashboard": settings.ray_dashboard, "object_store_memory": OBJECT_STORE_BYTES}
+    options: dict[str, Any] = {"include_dashboard": settings.ray_dashboard, "object_store_memory": OBJECT_STORE_BYTES}
+    if not settings.ray_dashboard:
+        return options
+    return options | {"dashboard_host": settings.ray_dashboard_host, "dashboard_port": settings.ray_dashboard_port}
 
 
 def _init(address: str, options: dict[str, Any]) -> None:
     quiet: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": "warning"}
     try:
-        ray.init(address=address, **quiet, **options)
+        with _any_agent_port():
+            ray.init(address=address, **quiet, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         place = "this machine" if address == "local" else address
         raise ServerUnavailable(f"cannot start or join Ray at {place}: {error}") from error

@@ -12,6 +12,7 @@ from iocmng.cluster.names import CONTROLLER_NAME, NAMESPACE
 from iocmng.cluster.nodes import HEAD
 from iocmng.cluster.ray_errors import controller_call
 from iocmng.core.builtin_pvs import Kind
+from iocmng.core.log_lines import LogPage
 from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.core.runs import Run, RunRequest, RunState
 from iocmng.core.state import Applied, Event, Generation, Snapshot
@@ -30,6 +31,14 @@ class RayControllerClient:
         client = cls.begin(settings)
         await controller_call(client._actor.start.remote())
         return client
+
+    @classmethod
+    def find(cls) -> RayControllerClient | None:
+        """Return a client of the cluster's Controller, or None where there is none; it is never made."""
+        try:
+            return cls(ray.get_actor(CONTROLLER_NAME, namespace=NAMESPACE))
+        except ValueError:
+            return None
 
     @classmethod
     def begin(cls, settings: Settings) -> RayControllerClient:
@@ -103,9 +112,9 @@ class RayControllerClient:
         """See Controller.run."""
         return await controller_call(self._actor.run.remote(name, run))
 
-    async def logs(self, name: str, tail: int) -> list[str]:
+    async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
         """See Controller.logs."""
-        return await controller_call(self._actor.logs.remote(name, tail))
+        return await controller_call(self._actor.logs.remote(name, tail, after))
 
     async def watch(self, epoch: str, after: int) -> Snapshot:
         """See Controller.watch."""

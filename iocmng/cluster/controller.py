@@ -18,6 +18,7 @@ from iocmng.core.backoff import RestartPolicy
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.devices import DeviceTable
 from iocmng.core.lifecycle import Phase
+from iocmng.core.log_lines import LogPage
 from iocmng.core.names import check_plugin_name
 from iocmng.core.ports import PluginLauncher, StateStore
 from iocmng.core.request import PluginRequest
@@ -239,10 +240,11 @@ class Controller(Replacements):
         if (status.facts.kind if status and status.facts else spec.kind) is Kind.TASK:
             raise WrongKind(f"{name} is a task: only jobs are run this way; a triggered task runs by its RUN PV")
 
-    async def logs(self, name: str, tail: int) -> list[str]:
-        """Return a plugin's newest log lines, oldest first."""
+    async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
+        """Return a plugin's newest log lines, or the oldest of those behind the number `after`; oldest first."""
         self._find(name, None)
-        return list(self._registry.logs.get(name, ()))[-tail:]
+        log = self._registry.log_of(name)
+        return log.newest(tail) if after is None else log.following(after, tail)
 
     async def generations(self, name: str) -> list[Generation]:
         """Return a plugin's generations, newest first."""

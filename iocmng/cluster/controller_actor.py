@@ -11,6 +11,7 @@ from iocmng.cluster.controller import Controller
 from iocmng.cluster.launcher import RayLauncher
 from iocmng.core.backoff import Backoff, RestartPolicy
 from iocmng.core.builtin_pvs import Kind
+from iocmng.core.log_lines import LogPage
 from iocmng.core.names import site_prefix
 from iocmng.core.ports import StateStore
 from iocmng.core.request import PluginChange, PluginRequest
@@ -92,9 +93,9 @@ class ControllerActor:
         """See Controller.run."""
         return await (await self._controller()).run(name, run)
 
-    async def logs(self, name: str, tail: int) -> list[str]:
+    async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
         """See Controller.logs."""
-        return await (await self._controller()).logs(name, tail)
+        return await (await self._controller()).logs(name, tail, after)
 
     async def watch(self, epoch: str, after: int) -> Snapshot:
         """See Controller.watch."""

@@ -22,6 +22,7 @@ from iocmng.cluster.placing import place
 from iocmng.cluster.plugin_actor import PluginProcess
 from iocmng.cluster.ray_errors import plugin_call
 from iocmng.cluster.shipping import Shipping
+from iocmng.cluster.uploads import with_uploads
 from iocmng.core.devices import DeviceTable
 from iocmng.core.ports import ANYWHERE, Bundle, FoundProcess, Placement
 from iocmng.core.source import Source
@@ -64,7 +65,7 @@ class RayLauncher:
 
     async def fetch(self, source: Source, pat: str | None) -> Bundle:
         """Fetch the source in a process that alone holds the credential."""
-        call = self._fetch.remote(source, pat, self._settings)
+        call = self._fetch.remote(source, pat, with_uploads(self._settings))
         try:
             return await plugin_call(call)
         except asyncio.CancelledError:

@@ -13,6 +13,7 @@ from typing import Any
 from iocmng.cluster.view import plugin_view, shown_status
 from iocmng.core.devices import CreatedDevice, DeviceTable
 from iocmng.core.lifecycle import Phase, check_transition
+from iocmng.core.log_lines import NumberedLog
 from iocmng.core.runs import Run, RunState
 from iocmng.core.spec import FilesRef, PluginSpec, PluginStatus, Report
 from iocmng.core.state import Event, Snapshot
@@ -50,7 +51,7 @@ class Registry:
     def __init__(self) -> None:
         self.desired: dict[str, PluginSpec] = {}
         self.observed: dict[str, PluginStatus] = {}
-        self.logs: dict[str, deque[str]] = {}
+        self.logs: dict[str, NumberedLog] = {}
         self.epoch = uuid.uuid4().hex
         # Versions of a later life are higher, so that a replica that missed the change cannot mistake one for another.
         self.version = time.time_ns() // 1_000_000
@@ -136,7 +137,7 @@ class Registry:
 
     def log(self, name: str, lines: Iterable[str]) -> None:
         """Keep log lines of a plugin."""
-        self.logs.setdefault(name, deque(maxlen=LOG_LINES)).extend(lines)
+        self.log_of(name).extend(lines)
 
     def note_run(self, run: Run, *, urgent: bool = True) -> None:
         """Tell those who watch of a run as it is now; of its progress they get the newest only."""
@@ -147,6 +148,13 @@ class Registry:
         if len(self._recent_runs) > RECENT_RUNS:
             del self._recent_runs[next(iter(self._recent_runs))]
         self._touch(run.job if run.job in self.desired else None, urgent=urgent)
+
+    def log_of(self, name: str) -> NumberedLog:
+        """Return a plugin's log lines."""
+        if name not in self.logs:
+            # Microseconds: no plugin writes lines faster, so a later log's numbers are higher, also in a later life.
+            self.logs[name] = NumberedLog(LOG_LINES, time.time_ns() // 1000)
+        return self.logs[name]
 
     def forget(self, name: str, reason: str = "") -> None:
         """Drop everything about a plugin."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.devices import CreatedDevice, DeviceWish
+from iocmng.core.log_lines import LogPage
 from iocmng.core.manifest import Manifest
 from iocmng.core.pv_fields import PvValue, Severity
 from iocmng.core.pvs import DeclaredPv
@@ -472,8 +473,8 @@ class ControllerClient(Protocol):
         """Return a run of a job, with its log lines."""
         ...
 
-    async def logs(self, name: str, tail: int) -> list[str]:
-        """Return a plugin's newest log lines, oldest first."""
+    async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
+        """Return a plugin's newest log lines, or the oldest of those behind the number `after`; oldest first."""
         ...
 
     async def watch(self, epoch: str, after: int) -> Snapshot:

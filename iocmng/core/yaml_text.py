@@ -23,6 +23,7 @@ MAX_LEVELS = 100
 """Levels of nesting of a config.yaml."""
 
 
+_SCALARS = tuple(f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null", "timestamp"))
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
@@ -110,6 +111,20 @@ def load_yaml(text: str, file: str) -> tuple[Any, yaml.Node | None]:
         raise rejected(f"no valid YAML: the character #x{error.character:04x} is not allowed", file, line) from error
     except (yaml.YAMLError, RecursionError) as error:
         raise rejected(f"no valid YAML: {error}", file, None) from error
+
+
+def plain_scalar(text: str) -> Any:
+    """Return what a word without quotes means in YAML: a number, true, false, null, a date, else the text itself.
+
+    Raises:
+        PluginRejected: If it is a number that is too large.
+    """
+    loader = _Loader("")
+    try:
+        tag = loader.resolve(yaml.ScalarNode, text, (True, False))
+        return loader.construct_object(yaml.ScalarNode(tag, text)) if tag in _SCALARS else text
+    except yaml.MarkedYAMLError as error:
+        raise rejected(f"no valid YAML: {error.problem}", "value", None) from error
 
 
 def rejected(message: str, file: str, line: int | None) -> PluginRejected:

@@ -19,6 +19,7 @@ from iocmng.api.snapshot import FollowTimes
 from iocmng.core.backoff import Backoff
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.devices import DeviceTable
+from iocmng.core.log_lines import LogPage, NumberedLog
 from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.core.runs import Run, RunRequest, RunState
 from iocmng.core.state import Applied, Event, Generation, Snapshot
@@ -255,9 +256,11 @@ class FakeController:
         """Let something happen to a run, and tell of it."""
         self._note("", run)
 
-    async def logs(self, name: str, tail: int) -> list[str]:
-        await self._begin("logs", name, tail)
-        return self.log_lines[-tail:]
+    async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
+        await self._begin("logs", name, tail, after)
+        log = NumberedLog(1000, 100)
+        log.extend(self.log_lines)
+        return log.newest(tail) if after is None else log.following(after, tail)
 
     async def watch(self, epoch: str, after: int) -> Snapshot:
         self._asked = (epoch, after)

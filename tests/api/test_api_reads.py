@@ -142,9 +142,25 @@ async def test_nothing_is_claimed_before_the_first_snapshot(serving: Serving, pa
 @pytest.mark.parametrize("path", ["/plugins/monitor/logs", "/tasks/monitor/logs"])
 async def test_logs(client: httpx.AsyncClient, controller: FakeController, path: str) -> None:
     """The newest lines, a hundred unless told otherwise."""
-    assert (await client.get(path)).json() == {"name": "monitor", "lines": ["one", "two"]}
+    assert (await client.get(path)).json() == {
+        "name": "monitor",
+        "lines": ["one", "two"],
+        "next": 102,
+        "missed": False,
+    }
     assert (await client.get(f"{path}?tail=1")).json()["lines"] == ["two"]
-    assert controller.calls == [("logs", "monitor", 100), ("logs", "monitor", 1)]
+    assert controller.calls == [("logs", "monitor", 100, None), ("logs", "monitor", 1, None)]
+
+
+async def test_logs_are_followed_by_number(client: httpx.AsyncClient, controller: FakeController) -> None:
+    """What `next` tells brings the lines that follow, the oldest first, each once."""
+    page = (await client.get("/plugins/monitor/logs?tail=1")).json()
+    controller.log_lines += ["three", "four", "five"]
+    page = (await client.get(f"/plugins/monitor/logs?tail=2&after={page['next']}")).json()
+    assert (page["lines"], page["missed"]) == (["three", "four"], False)
+    page = (await client.get(f"/plugins/monitor/logs?after={page['next']}")).json()
+    assert page["lines"] == ["five"]
+    assert (await client.get(f"/plugins/monitor/logs?after={page['next']}")).json() == page | {"lines": []}
 
 
 @pytest.mark.parametrize("tail", ["0", "10001", "-1", "many", "", "1.5", "NaN"])

@@ -54,6 +54,19 @@ NOT_RUN = {
         "docs/how-to/join-a-ray-cluster.md",
         "ray start --head --disable-usage-stats",
     ): "tests/artifacts/test_serve_config.py",
+    (
+        "docs/how-to/submit-with-ray.md",
+        "ray job submit --address http://HOST:8265 -- iocmng job run my-diag --param x=1",
+    ): "tests/artifacts/test_ray_job_submit.py",
+    (
+        "docs/how-to/submit-with-ray.md",
+        "ray job submit --address http://HOST:8265 --working-dir . -- iocmng apply -f plugins.yaml",
+    ): "tests/artifacts/test_ray_job_submit.py",
+    ("docs/how-to/submit-with-ray.md", "iocmng list --cluster"): "tests/artifacts/test_ray_job_submit.py",
+    (
+        "docs/how-to/submit-with-ray.md",
+        "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=...",
+    ): "tests/artifacts/test_ray_job_submit.py",
     ("docs/how-to/join-a-ray-cluster.md", "export RAY_ADDRESS=auto"): "needs a Ray cluster",
     ("docs/how-to/start-a-plugin-from-the-template.md", 'pip install "iocmng[author]"'): "needs a package index",
     ("docs/how-to/join-a-ray-cluster.md", "serve run serve_config/iocmng.yaml"): "tests/artifacts/test_serve_config.py",
@@ -75,9 +88,11 @@ FILES_ARE_WRITTEN = {
     "docs/tutorial/first-plugin.md",
     "docs/how-to/test-a-plugin.md",
     "docs/how-to/check-config-in-an-editor.md",
+    "docs/how-to/use-the-python-client.md",
 }
 
-READERS = ("caget", "pvget", "cat", "curl -s localhost", 'curl -s "localhost')
+LOOKS = ("health", "list", "get", "logs", "events", "pvs", "generations", "job runs", "job show")
+READERS = ("caget", "pvget", "cat", "curl -s localhost", 'curl -s "localhost', *(f"iocmng {look}" for look in LOOKS))
 
 
 def is_run(block: Block) -> bool:

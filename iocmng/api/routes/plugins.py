@@ -15,7 +15,11 @@ from iocmng.core.builtin_pvs import Kind
 from iocmng.errors import InvalidRequest, UnknownPlugin, WrongKind
 
 KindQuery = Annotated[Kind | None, Query(alias="type", description="Only plugins of this kind.")]
-Tail = Annotated[int, Query(ge=1, le=10_000, description="Number of lines.")]
+Tail = Annotated[int, Query(ge=1, le=10_000, description="Number of lines at most.")]
+After = Annotated[
+    int | None,
+    Query(ge=0, lt=2**63, description="The oldest lines behind this number, which `next` tells; unset: the newest."),
+]
 
 
 class PluginReads:
@@ -49,11 +53,11 @@ class PluginReads:
         known_plugin(follower, name, self._collection.kind)
         return json_answer(follower.table.plugin_json(name))
 
-    async def logs(self, request: Request, name: PluginName, tail: Tail = 100) -> Response:
+    async def logs(self, request: Request, name: PluginName, tail: Tail = 100, after: After = None) -> Response:
         """Answer with log lines: the one read that asks the Controller."""
         known_plugin(follower_of(request), name, self._collection.kind)
-        lines = await context_of(request).client.logs(name, tail)
-        return json_answer(encode({"name": name, "lines": lines}))
+        page = await context_of(request).client.logs(name, tail, after)
+        return json_answer(encode({"name": name, "lines": page.lines, "next": page.next, "missed": page.missed}))
 
 
 async def list_plugins(request: Request, kind: KindQuery = None) -> Response:

@@ -1,0 +1,113 @@
+"""The commands that look: logs, events, PVs, health."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Annotated, Any
+
+import typer
+
+from iocmng.cli.completion import complete_plugin
+from iocmng.cli.plugins import NameArgument
+from iocmng.cli.run_progress import sentence as run_sentence
+from iocmng.cli.session import Session, with_server
+
+AnyNameArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="NAME", help="Name of the plugin; all of them if not given.", autocompletion=complete_plugin
+    ),
+]
+FollowOption = Annotated[bool, typer.Option("-f", "--follow", help="Go on with what comes, until Ctrl-C.")]
+
+
+@with_server
+def logs(
+    session: Session,
+    name: NameArgument,
+    tail: Annotated[int, typer.Option(min=1, max=10_000, help="Number of lines to begin with.")] = 100,
+    follow: FollowOption = False,
+) -> None:
+    """Show a plugin's log lines."""
+    if not follow:
+        told = session.client.logs(name, tail=tail)
+        session.output.object(told) if session.output.as_json else _show_lines(session, told)
+        return
+    with suppress(KeyboardInterrupt):
+        for page in session.client.follow_logs(name, tail=tail):
+            if session.output.as_json:
+                session.output.object(page, one_line=True)
+            else:
+                _show_lines(session, page)
+
+
+@with_server
+def events(session: Session, name: AnyNameArgument = None, follow: FollowOption = False) -> None:
+    """Show what has happened to the plugins."""
+    told = session.client.events(name)
+    if not follow:
+        if session.output.as_json:
+            session.output.object(told)
+        else:
+            for event in told["events"]:
+                session.output.line(_sentence(event))
+        return
+    for event in told["events"]:
+        _show_event(session, event)
+    last = told["events"][-1]["id"] if told["events"] else 0
+    with suppress(KeyboardInterrupt):
+        for event in session.client.follow_events(name, after=last, runs=True):
+            _show_event(session, event)
+
+
+@with_server
+def pvs(session: Session, name: AnyNameArgument = None) -> None:
+    """List the PVs and where they are served."""
+    told = session.client.pvs(name)
+    if session.output.as_json:
+        session.output.object(told)
+        return
+    keys = ("name", "type", "direction", "plugin", "host", "ca_port", "pva_port")
+    rows = [[pv.get(key) for key in keys] for pv in told["pvs"]]
+    session.output.table(("PV", "TYPE", "DIRECTION", "PLUGIN", "HOST", "CA PORT", "PVA PORT"), rows)
+
+
+@with_server
+def health(session: Session) -> None:
+    """Ask the server how it is."""
+    told = session.client.health()
+    if session.output.as_json:
+        session.output.object(told)
+        return
+    counts = f"{told['tasks_count']} tasks, {told['jobs_count']} jobs"
+    session.output.line(f"{told['status']}: iocmng {told['version']}, {counts}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (logs, events, pvs, health):
+        app.command()(command)
+
+
+def _show_lines(session: Session, page: Mapping[str, Any]) -> None:
+    if page["missed"]:
+        session.output.note("iocmng: some lines before these are missing: they are kept no longer")
+    for line in page["lines"]:
+        session.output.line(line)
+
+
+def _show_event(session: Session, event: Mapping[str, Any]) -> None:
+    if session.output.as_json:
+        session.output.object(event, one_line=True)
+    else:
+        session.output.line(_sentence(event))
+
+
+def _sentence(event: Mapping[str, Any]) -> str:
+    if "run_id" in event:
+        time = event["ended_at"] or event["started_at"] or event["queued_at"]
+        return f"{time} {event['job']}: {run_sentence(event)}"
+    change = f"{event['previous']} -> {event['status']}" if event["previous"] else event["status"]
+    reason = f" ({event['reason']})" if event["reason"] else ""
+    return f"{event['time']} {event['plugin']}: {change}{reason}"
