@@ -14,7 +14,7 @@ import ray
 from iocmng.cluster.last_words import LastWords, bury
 from iocmng.cluster.nodes import ANSWER_TIMEOUT, is_alive, lease_bound, own_node, run_on
 from iocmng.cluster.plugin_actor import Served
-from iocmng.cluster.ray_errors import plugin_call
+from iocmng.cluster.ray_errors import CUT_OFF, NODE_IS_LOST, plugin_call
 from iocmng.cluster.shipping import Shipping
 from iocmng.core.devices import DeviceTable
 from iocmng.core.ports import Bundle
@@ -23,6 +23,9 @@ from iocmng.core.runs import RunOrder, RunOutcome
 from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Report
 from iocmng.errors import CheckFailure, IocmngError, PluginCrashed, PluginRejected, ServerUnavailable, TimedOut
 from iocmng.settings import Settings
+
+NODE_DEATH_TIMEOUT = 2.0
+"""Seconds in which Ray must have seen that a node died with which the connection ended."""
 
 GONE_TIMEOUT = 5.0
 """Seconds in which Ray must have told us that a killed process is gone."""
@@ -237,8 +240,22 @@ class RayPluginHandle:
         try:
             return await plugin_call(call)
         except PluginCrashed as error:
+            sentence = str(error)
+            if sentence.endswith(CUT_OFF) and await self._is_node_lost():
+                sentence = sentence.removesuffix(CUT_OFF) + NODE_IS_LOST
             words = self.last_words and await self._last_word()
-            raise PluginCrashed(self._why or (f"{error}: {words}" if words else str(error))) from None
+            raise PluginCrashed(self._why or (f"{sentence}: {words}" if words else sentence)) from None
+
+    async def _is_node_lost(self) -> bool:
+        """Tell whether Ray comes to see that the node has died; it takes a moment longer than the connection's end."""
+        if self._node is None or self.remote_node is None:
+            return False
+        deadline = time.monotonic() + NODE_DEATH_TIMEOUT
+        while await is_alive(self._node):
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.1)
+        return True
 
     async def _last_word(self) -> str | None:
         assert self.last_words is not None

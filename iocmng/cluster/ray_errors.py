@@ -7,9 +7,13 @@ import re
 from collections.abc import Awaitable
 from typing import Any
 
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 
 from iocmng.errors import IocmngError, PluginCrashed, ServerUnavailable
+
+NODE_IS_LOST = " because its node is lost"
+CUT_OFF = ", or cannot be reached"
+"""Ray has lost the connection, and does not know why yet."""
 
 _log = logging.getLogger(__name__)
 
@@ -60,8 +64,10 @@ def _exit_detail(error: RayActorError) -> str:
     if code := re.search(r"exit code (\d+)", text):
         return f" with exit code {code[1]}"
     if "its node has died" in text:
-        return " because its node is lost"
+        return NODE_IS_LOST
     if "SYSTEM_ERROR" in text:
         # Ray's own guesses name a segmentation fault, whatever it was.
         return " by itself: it crashed, called exit, or was killed"
+    if isinstance(error, ActorUnavailableError):
+        return CUT_OFF
     return ""

@@ -88,7 +88,7 @@ class Replacements(Calls):
             await self._keeper.save(changed)
             self._registry.desire(changed)
             return self._registry.announced
-        return await self._replace(changed, Cause.APPLY)
+        return await self._replace(replace(changed, generation=spec.generation), Cause.APPLY)
 
     async def _replace(self, wanted: PluginSpec, cause: Cause) -> int:
         name = wanted.name

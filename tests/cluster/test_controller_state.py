@@ -376,6 +376,7 @@ async def test_apply_does_the_same_while_everything_runs():
         assert version == controller._registry.announced
         applied, _ = await controller.apply("/f", [request("c"), request("b", parameters={"x": 1})])
         assert [(one.name, one.action) for one in applied] == [("b", "changed"), ("c", "unchanged")]
+        assert (await view(controller, "b"))["generation"] == 3  # 2 has failed
 
 
 async def test_events_tell_every_change_with_its_reason():
