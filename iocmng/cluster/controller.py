@@ -186,6 +186,8 @@ class Controller(Replacements):
         self._find_job(name)
         one = await self._runs.request(name, request)
         asked = await asyncio.shield(one.ended) if wait else one.run
+        if not wait:
+            self._registry.refresh((name,))
         return replace(asked, log=()), self._registry.announced
 
     async def cancel_run(self, name: str, run: int, wait: bool) -> tuple[Run, int]:

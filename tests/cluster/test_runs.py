@@ -165,7 +165,7 @@ def test_a_time_out(server):
     assert answer.status_code == 504
     run = run_of(server, "slow", answer.json()["run_id"])
     assert (run["state"], run["timeout"]) == ("timed_out", 0.2)
-    assert run["message"].startswith("stopped at")
+    assert run["message"].startswith("it took longer than 0.2 s; stopped at")
 
 
 def test_a_result_of_a_hundred_megabytes_fails_clearly(server):
