@@ -259,7 +259,7 @@ class Controller(Replacements):
             task.cancel()
         await self._loop.end()
         await self._runs.close()
-        names = list(self._watcher.handles)
+        names = sorted({*self._watcher.handles, *self._runs.with_further_processes()})
         outcomes = await asyncio.gather(*(self._operations.end(name) for name in names), return_exceptions=True)
         for name, outcome in zip(names, outcomes, strict=True):
             if isinstance(outcome, BaseException):
