@@ -202,6 +202,8 @@ class Controller(Replacements):
         self._find_job(name)
         one = await self._runs.request(name, request)
         asked = await asyncio.shield(one.ended) if wait else one.run
+        if not wait:
+            self._registry.refresh((name,))
         return replace(asked, log=()), self._registry.announced
 
     async def cancel_run(self, name: str, run: int, wait: bool) -> tuple[Run, int]:
@@ -274,7 +276,7 @@ class Controller(Replacements):
             task.cancel()
         await self._loop.end()
         await self._runs.close()
-        names = list(self._watcher.handles)
+        names = sorted({*self._watcher.handles, *self._runs.with_further_processes()})
         outcomes = await asyncio.gather(*(self._operations.end(name) for name in names), return_exceptions=True)
         for name, outcome in zip(names, outcomes, strict=True):
             if isinstance(outcome, BaseException):

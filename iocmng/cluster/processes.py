@@ -152,16 +152,17 @@ class Processes:
         self._watcher.follow(name, handle, bundle.manifest.watchdog)
 
     async def end(self, name: str, why: str) -> None:
-        """End a plugin's process in good order, if it has one; its runs are cancelled, and say why."""
-        if handle := self._watcher.release(name):
-            self._runs.leave(name, why)
+        """End a plugin's processes in good order, if it has any; its runs are cancelled, and say why."""
+        handle = self._watcher.release(name)
+        self._runs.leave(name, why)
+        if handle is not None:
             try:
                 last = await handle.stop()
             finally:
                 self._watcher.unseen.note(name, await handle.unseen_for())
             if last is not None:
                 self._registry.report(name, last)
-            await self._runs.left(name)
+        await self._runs.left(name)
 
     async def until_unseen_is_over(self, name: str) -> None:
         """Wait as long as a process that cannot be reached may serve the plugin's PVs."""

@@ -122,7 +122,8 @@ class RunBook:
         one.is_stored = True
         if not one.ended.done():
             self._open[one.run.id] = one
-            self._registry.note_run(one.run)
+            # Not urgent: the report of its process is, a moment later; who does not wait for the end asks for it.
+            self._registry.note_run(one.run, urgent=False)
 
     async def end(self, one: OpenRun, state: RunState, message: str, *, first: bool = False, **changes: Any) -> None:
         """Note how a run has ended, keep it, and tell of it.

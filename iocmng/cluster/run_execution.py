@@ -71,7 +71,9 @@ async def carry_out(
         call.cancel()
     state = outcome_state(outcome, one.asked)
     message = str(outcome.result.get("message") or "")
-    if state not in (RunState.SUCCESS, RunState.FAILED):
+    if state is one.asked and (one.is_leaving or state is RunState.TIMED_OUT):
+        message = f"{one.why}; {message}" if message else one.why
+    elif state is one.asked:
         message = message or one.why
     return RunEnd(state, message, outcome.result, outcome.log, report)
 

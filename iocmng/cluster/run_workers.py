@@ -130,6 +130,10 @@ class Workers:
         self._not_before.pop(job, None)
         return asyncio.gather(*ends, *cancelled, return_exceptions=True)
 
+    def jobs(self) -> set[str]:
+        """Return the jobs that have further processes, or are about to."""
+        return {*self._workers, *self._starting}
+
     async def abandon(self) -> None:
         """Stop watching; the processes go on with what they do."""
         tasks = [task for starting in self._starting.values() for task in starting]

@@ -151,6 +151,10 @@ class Runs(RunDispatch):
             self._taking.add(name)
             self._aside(lambda: self._run_by_pv(name))
 
+    def with_further_processes(self) -> set[str]:
+        """Return the jobs that have further processes, also those whose own one is gone."""
+        return self._workers.jobs()
+
     def leave(self, name: str, why: str) -> None:
         """Tell a job's runs to end, because its process is about to be ended; those that wait go on waiting."""
         if line := self._lines.get(name):

@@ -151,6 +151,25 @@ async def test_further_processes_end_with_their_job(change, obeys):
             assert (run.state, run.generation) == (RunState.SUCCESS, 2)
 
 
+@pytest.mark.parametrize("change", ["remove", "shutdown"])
+async def test_further_processes_end_with_a_job_whose_own_process_is_gone(change):
+    """Nothing of it is left, whatever the state of the job."""
+    async with job(launcher=launcher_for(2)) as (controller, launcher, store):
+        runs = [await ask(controller) for _ in range(2)]
+        own, further = [await goes_on(launcher, run.id) for run in runs]
+        launcher.fail["prepare"] = [REJECTED] * 50
+        own.crash()
+
+        async def is_down():
+            return (await view(controller, "j"))["status"] == "crashed" and len(launcher.alive()) == 1
+
+        await until(is_down)
+        assert launcher.alive() == [further]
+        await (controller.shutdown() if change == "shutdown" else controller.remove("j", None))
+        assert launcher.alive() == []
+        assert store.open_runs() == []
+
+
 async def test_remove_while_a_further_process_is_being_made():
     """Nothing of it is left."""
     async with job(launcher=launcher_for(2)) as (controller, launcher, _):

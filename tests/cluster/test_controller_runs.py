@@ -313,7 +313,7 @@ async def test_a_run_that_takes_too_long_is_told_and_marked():
     """Its result is kept where there is one."""
     async with job() as (controller, launcher, _):
         run, _ = await controller.run_job("j", RunRequest(timeout=0.02), True)
-        assert (run.state, run.message) == (RunState.TIMED_OUT, "cancelled by its author")
+        assert (run.state, run.message) == (RunState.TIMED_OUT, "it took longer than 0.02 s; cancelled by its author")
         assert launcher.handles[0].asked_to_end == [run.id]
 
 
@@ -401,7 +401,7 @@ async def test_an_orderly_end_of_the_server_leaves_no_run_open():
         await controller.shutdown()
         assert store.open_runs() == []
         assert store.kept_runs[run.id].state is RunState.CANCELLED
-        assert store.kept_runs[run.id].message == "told to end"
+        assert store.kept_runs[run.id].message == "the server was stopped; told to end"
         assert store.kept_runs[waiting.id].state is RunState.CANCELLED
         assert "ask for it again" in store.kept_runs[waiting.id].message
 

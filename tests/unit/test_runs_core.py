@@ -5,6 +5,8 @@ import pickle
 import numpy
 import pytest
 
+from iocmng.core.builtin_pvs import Kind, Mode
+from iocmng.core.manifest_text import parse_manifest
 from iocmng.core.results import ResultProblem, plain_result, shortened_message
 from iocmng.core.runs import (
     ENDED,
@@ -17,7 +19,7 @@ from iocmng.core.runs import (
     check_queue,
     outcome_state,
 )
-from iocmng.errors import TooManyRuns, WrongState
+from iocmng.errors import PluginRejected, TooManyRuns, WrongState
 
 
 def test_every_state_has_its_line_in_the_table():
@@ -67,6 +69,29 @@ def test_how_a_run_has_ended(asked, success):
     plain = RunState.SUCCESS if success else RunState.FAILED
     assert outcome_state(RunOutcome({"success": success}, was_cancelled=False), asked) is plain
     assert outcome_state(RunOutcome({"success": success}, was_cancelled=True), asked) is (asked or plain)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("type: task\nconcurrency: 2", "for jobs only"),
+        ("concurrency: 0", "greater than or equal to 1"),
+        ("concurrency: 33", "less than or equal to 32"),
+        ("concurrency: many", "must be a valid integer"),
+    ],
+)
+def test_concurrency_that_does_not_fit(text, problem):
+    """It is for jobs, from 1 to 32."""
+    with pytest.raises(PluginRejected, match=problem):
+        parse_manifest(text).declared_pvs(Kind.TASK, Mode.CONTINUOUS)
+
+
+def test_concurrency_of_a_job():
+    """Unset, one run goes on at a time."""
+    assert parse_manifest("{}").concurrency == 1
+    manifest = parse_manifest("type: job\nconcurrency: 32")
+    assert manifest.concurrency == 32
+    assert manifest.declared_pvs(Kind.JOB, Mode.CONTINUOUS)
 
 
 class Pixels:
