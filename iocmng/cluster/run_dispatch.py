@@ -19,7 +19,7 @@ from iocmng.core.builtin_pvs import JobState
 from iocmng.core.lifecycle import Phase
 from iocmng.core.ports import PluginHandle
 from iocmng.core.runs import Run, RunLimits, RunState
-from iocmng.errors import IocmngError, StateUnavailable
+from iocmng.errors import IocmngError, PluginCrashed, StateUnavailable
 
 TRY_AGAIN = 1.0
 """Seconds until a run that could not be started, because that could not be kept, is tried again."""
@@ -59,7 +59,7 @@ class RunDispatch:
         handle = self._watcher.handles.get(name)
         if line.notice and handle is not None:
             notice, line.notice = line.notice, ""
-            self._aside(lambda: handle.show(notice, JobState.FAILED.value))
+            self._aside(lambda: self._show_notice(name, handle, notice))
         may_start = self._may_start(name, line)
         while may_start and line.queued and line.queued[0].is_stored and self._has_place(name, line, line.queued[0]):
             self._start(name, line, line.queued.pop(0))
@@ -68,6 +68,16 @@ class RunDispatch:
             self._workers.ensure(name, more)
         if line.is_empty:
             del self._lines[name]
+
+    async def _show_notice(self, name: str, handle: PluginHandle, notice: str) -> None:
+        try:
+            await handle.show(notice, JobState.FAILED.value)
+        except PluginCrashed:
+            # It was the process that has just ended, and nobody had noted that yet: the next one has to show it.
+            if name in self._registry.desired:
+                self._line(name).notice = notice
+                if self._watcher.handles.get(name) is not handle:
+                    self.pump(name)
 
     def _line(self, name: str) -> RunLine:
         return self._lines.setdefault(name, RunLine())
