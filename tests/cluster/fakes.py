@@ -222,6 +222,9 @@ class FakeHandle:
             self.finish(False, "cancelled by its author", was_cancelled=True)
 
     async def show(self, message, state):
+        if not self.is_alive:
+            self.launcher.calls.append("show in a dead process")
+            raise PluginCrashed("the plugin's process ended")
         self.shown.append((message, state))
 
     async def stop(self):

@@ -9,7 +9,15 @@ from run_support import ask, ends, goes_on, is_active, is_so, job, states
 
 from iocmng.core.runs import Run, RunCause, RunReport, RunRequest, RunState
 from iocmng.core.spec import Report
-from iocmng.errors import StateUnavailable, TooManyRuns, UnknownPlugin, UnknownRun, WrongKind, WrongState
+from iocmng.errors import (
+    PluginCrashed,
+    StateUnavailable,
+    TooManyRuns,
+    UnknownPlugin,
+    UnknownRun,
+    WrongKind,
+    WrongState,
+)
 
 # One at a time
 
@@ -344,6 +352,20 @@ async def test_a_process_that_dies_loses_its_run():
         assert new is not handle
         assert new.shown[0][1] == "FAILED"
         assert (await view(controller, "j"))["crashes"] == 1
+
+
+async def test_what_a_lost_run_has_to_show_waits_for_the_next_process():
+    """Also where the run's call is the first to tell that its process has ended."""
+    async with job() as (controller, launcher, _):
+        run = await ask(controller)
+        handle = await goes_on(launcher, run.id)
+        handle.is_alive = False
+        handle.current.set_exception(PluginCrashed("the plugin's process ended"))
+        ended = await ends(controller, run.id)
+        await until(lambda: is_so("show in a dead process" in launcher.calls))
+        handle.crash()
+        await until(lambda: is_so(launcher.handles[-1].shown))
+        assert launcher.handles[-1].shown == [(f"run {run.id}: {ended.message}", "FAILED")]
 
 
 async def test_the_controllers_death_loses_what_runs_and_keeps_what_waits():
