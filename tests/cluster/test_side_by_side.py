@@ -195,12 +195,16 @@ def test_a_task_cannot_be_run_and_a_job_cannot_be_started(server):
 
 
 def test_a_job_whose_process_dies_answers_and_leaves_the_server_whole(server):
-    """os._exit in a run: 502 with a sentence; the job comes back by itself, and can be run again."""
+    """os._exit in a run: 502 with a sentence; the job comes back by itself, says so, and can be run again."""
     dying = SLEEPING_JOB.replace('time.sleep(self.parameters["seconds"])', "__import__('os')._exit(1)")
     server.add("dies", {"j.py": dying, "config.yaml": "parameters: {seconds: 0}"})
     answer = server.http.post("/jobs/dies/run")
     assert answer.status_code == 502
     assert "ended" in answer.json()["detail"]
     wait_for(lambda: server.get("dies")["restarts"] == 1, "it has come back")
-    assert server.get("dies")["status"] == "loaded"
+    plugin = wait_for(
+        lambda: (one := server.get("dies"))["status"] == "error" and one, "it shows the run that was lost"
+    )
+    assert f"run {answer.json()['run_id']}: " in plugin["message"]
+    assert caget("TST:DIES:STATUS") == "FAILED"
     assert server.http.post("/jobs/dies/run").status_code == 502
