@@ -27,7 +27,7 @@ from iocmng.base.shown_run import CopiedPvs, HiddenPvs, ShownRun
 from iocmng.base.task import TaskBase
 from iocmng.base.task_runner import TaskRunner
 from iocmng.core.builtin_pvs import JobState, Kind, TaskState
-from iocmng.core.ports import Clock, DeviceProvider, Mapper, PvServer
+from iocmng.core.ports.plugin import Clock, DeviceProvider, Mapper, PvServer
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.results import RESULT_MAX_BYTES
 from iocmng.core.runs import RunOrder, RunOutcome

@@ -20,7 +20,8 @@ from iocmng.core.devices import DeviceTable
 from iocmng.core.lifecycle import Phase
 from iocmng.core.log_lines import LogPage
 from iocmng.core.names import check_plugin_name
-from iocmng.core.ports import PluginLauncher, StateStore
+from iocmng.core.ports.processes import PluginLauncher
+from iocmng.core.ports.store import StateStore
 from iocmng.core.request import PluginRequest
 from iocmng.core.runs import Run, RunLimits, RunRequest, RunState
 from iocmng.core.spec import PluginSpec
