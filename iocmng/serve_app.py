@@ -14,7 +14,7 @@ from ray.serve.context import _get_global_client  # pyright: ignore[reportPrivat
 
 from iocmng.api.app import create_app
 from iocmng.cluster.client import RayControllerClient
-from iocmng.core.ports import ControllerClient
+from iocmng.core.ports.controller import ControllerClient
 from iocmng.settings import Settings, load_settings
 
 APPLICATION_NAME = "iocmng"

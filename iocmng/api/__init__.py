@@ -1,4 +1,4 @@
-"""The REST API: FastAPI, and nothing of Ray or EPICS. It knows the Controller only as core.ports.ControllerClient."""
+"""The REST API: FastAPI, and nothing of Ray or EPICS. It knows the Controller only by core.ports.controller."""
 
 from iocmng.api.app import create_app
 

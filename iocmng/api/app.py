@@ -15,7 +15,7 @@ from iocmng.api.documentation import install_documentation
 from iocmng.api.event_hub import EventHub, StreamLimits
 from iocmng.api.middleware import BodyLimit, UnexpectedErrors
 from iocmng.api.snapshot import FollowTimes, SnapshotFollower
-from iocmng.core.ports import ControllerClient
+from iocmng.core.ports.controller import ControllerClient
 from iocmng.settings import Settings
 
 _DESCRIPTION = """Plugins from git become live EPICS IOCs.

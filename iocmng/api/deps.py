@@ -11,7 +11,7 @@ from iocmng.api.event_hub import EventHub
 from iocmng.api.snapshot import SnapshotFollower
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.names import check_plugin_name
-from iocmng.core.ports import ControllerClient
+from iocmng.core.ports.controller import ControllerClient
 from iocmng.errors import InvalidRequest, ServerUnavailable, UnknownPlugin, WrongKind
 from iocmng.settings import Settings
 

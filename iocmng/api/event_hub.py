@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from iocmng.core.ports import ControllerClient
+from iocmng.core.ports.controller import ControllerClient
 from iocmng.core.runs import Run
 from iocmng.core.state import Event, Snapshot
 from iocmng.errors import ServerUnavailable

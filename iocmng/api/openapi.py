@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from iocmng.api.app import create_app
-from iocmng.core.ports import ControllerClient
+from iocmng.core.ports.controller import ControllerClient
 from iocmng.settings import Settings
 
 

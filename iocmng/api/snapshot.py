@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from iocmng.api.table import PluginObjects, PluginTable
 from iocmng.core.backoff import Backoff
 from iocmng.core.devices import DeviceTable
-from iocmng.core.ports import ControllerClient
+from iocmng.core.ports.controller import ControllerClient
 from iocmng.core.state import Snapshot
 from iocmng.errors import IocmngError, ServerUnavailable
 

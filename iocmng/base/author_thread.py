@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from iocmng.core.ports import Clock
+from iocmng.core.ports.plugin import Clock
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

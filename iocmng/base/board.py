@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from iocmng.base.shown_run import ShownRun
 from iocmng.core.devices import CreatedDevice
-from iocmng.core.ports import PvServer
+from iocmng.core.ports.plugin import PvServer
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.runs import RUN_LOG_LINES, RunReport
 from iocmng.core.spec import Report

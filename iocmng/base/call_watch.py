@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from iocmng.base.board import StatusBoard
 from iocmng.core.builtin_pvs import TaskState
-from iocmng.core.ports import Clock
+from iocmng.core.ports.plugin import Clock
 
 
 class CallWatch:

@@ -9,7 +9,7 @@ from typing import Any
 
 from iocmng.base.board import StatusBoard
 from iocmng.core.devices import DeviceWish
-from iocmng.core.ports import DeviceProvider
+from iocmng.core.ports.plugin import DeviceProvider
 from iocmng.errors import AuthorError
 
 

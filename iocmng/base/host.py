@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -22,12 +21,14 @@ from iocmng.base.job_runner import JobRunner
 from iocmng.base.local_mapper import LocalMapper
 from iocmng.base.parameters import CheckedParameters
 from iocmng.base.plugin import PluginBase, Runtime
+from iocmng.base.plugin_log import plugin_logger
 from iocmng.base.saved_values import SavedValues
 from iocmng.base.shown_run import CopiedPvs, HiddenPvs, ShownRun
 from iocmng.base.task import TaskBase
 from iocmng.base.task_runner import TaskRunner
+from iocmng.base.wanted_runs import WantedRuns
 from iocmng.core.builtin_pvs import JobState, Kind, TaskState
-from iocmng.core.ports import Clock, DeviceProvider, Mapper, PvServer
+from iocmng.core.ports.plugin import Clock, DeviceProvider, Mapper, PvServer
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.results import RESULT_MAX_BYTES
 from iocmng.core.runs import RunOrder, RunOutcome
@@ -66,8 +67,7 @@ class PluginHost:
         self._clock = clock
         self._notify = notify
         self._hands_out_runs = hands_out_runs
-        self._wanted_runs = 0
-        self._wanting = threading.Lock()
+        self._wanted = WantedRuns()
         self._shown = ShownRun()
         self._copies: CopiedPvs | None = None
         self._ended = threading.Event()
@@ -185,8 +185,7 @@ class PluginHost:
 
         Apart from the reports, which only tell of it: one may go to a Controller that has died.
         """
-        with self._wanting:
-            wanted, self._wanted_runs = self._wanted_runs, 0
+        wanted = self._wanted.take()
         if wanted:
             self._pvs.put("RUN", False)
         return wanted
@@ -205,7 +204,7 @@ class PluginHost:
     def report(self) -> Report:
         """Return what there is to tell."""
         assert self._board is not None
-        report = replace(self._board.report(), wanted_runs=self._wanted_runs)
+        report = replace(self._board.report(), wanted_runs=self._wanted.number)
         return report if self._copies is None else replace(report, puts=self._copies.take())
 
     def pv_values(self) -> dict[str, PvValue]:
@@ -251,7 +250,7 @@ class PluginHost:
         board = self._board = StatusBoard(self._pvs, built_in, self._notify, self._shown)
         self._own_pvs = tuple(pv.name for pv in identity.pvs if not pv.built_in)
         records = self._pvs.build(identity.pv_prefix, identity.pvs, self._client_wrote)
-        logger = _logger(cls, identity.name, board, log_level)
+        logger = plugin_logger(cls.kind, identity.name, board, log_level)
         runtime = Runtime(
             name=identity.name,
             pv_prefix=identity.pv_prefix,
@@ -293,8 +292,7 @@ class PluginHost:
     def _want_run(self, wanted: bool) -> None:
         """Note a put to RUN. It stays 1 until somebody takes note of it, so an operator sees that nobody does."""
         if wanted:
-            with self._wanting:
-                self._wanted_runs += 1
+            self._wanted.add()
             if self._notify is not None:
                 self._notify(True)
 
@@ -337,22 +335,3 @@ def _start(runner: TaskRunner) -> None:
         runner.start()
     except AUTHOR_ERRORS as error:
         raise PluginRejected.because(author_failure("initialize", error)) from None
-
-
-class _BoardHandler(logging.Handler):
-    """Keeps a plugin's log lines on its board."""
-
-    def __init__(self, board: StatusBoard) -> None:
-        super().__init__()
-        self._board = board
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._board.log(self.format(record))
-
-
-def _logger(cls: type[PluginBase], name: str, board: StatusBoard, level: str) -> logging.Logger:
-    logger = logging.getLogger(f"iocmng.{cls.kind.value}.{name}")
-    logger.setLevel(level.upper())
-    logger.addHandler(_BoardHandler(board))
-    return logger

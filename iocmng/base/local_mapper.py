@@ -7,11 +7,11 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 from iocmng.base.map_item import run_item
-from iocmng.core.ports import ItemOutcome
+from iocmng.core.ports.plugin import ItemOutcome
 
 
 class LocalMapper:
-    """Implements core.ports.Mapper without any other process. Cancelling waits for the item that runs.
+    """Implements core.ports.plugin.Mapper without any other process. Cancelling waits for the item that runs.
 
     Args:
         directory: Where the plugin's files lie, to name the line of a mistake.

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from iocmng.base.author_errors import AUTHOR_ERRORS, OUR_FILES, describe
-from iocmng.core.ports import ItemOutcome
+from iocmng.core.ports.plugin import ItemOutcome
 from iocmng.errors import ItemFailed
 
 LOG_LINES = 200

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any, cast
 
-from iocmng.core.ports import Mapper
+from iocmng.core.ports.plugin import Mapper
 from iocmng.errors import AuthorError, Cancelled
 
 

@@ -17,7 +17,7 @@ from iocmng.base.local_mapper import LocalMapper
 from iocmng.base.mapping import MapCall, check_portable
 from iocmng.core.builtin_pvs import Kind, Mode
 from iocmng.core.devices import DeviceClass, DeviceWish
-from iocmng.core.ports import Mapper, PvServer
+from iocmng.core.ports.plugin import Mapper, PvServer
 from iocmng.core.pv_fields import PvValue, Severity
 from iocmng.errors import AuthorError, UnknownPv
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import yaml
 
-from iocmng.core.ports import PvServer
+from iocmng.core.ports.plugin import PvServer
 from iocmng.core.pv_fields import Direction, PvValue
 from iocmng.core.pvs import DeclaredPv, EnumPv
 from iocmng.errors import PvValueError

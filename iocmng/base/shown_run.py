@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from iocmng.core.ports import PvServer
+from iocmng.core.ports.plugin import PvServer
 from iocmng.core.pv_fields import PvValue, Severity
 from iocmng.core.pvs import DeclaredPv
 from iocmng.core.spec import RecordInfo

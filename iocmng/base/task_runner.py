@@ -11,7 +11,7 @@ from iocmng.base.call_watch import CallWatch
 from iocmng.base.task import TaskBase
 from iocmng.core.backoff import Backoff
 from iocmng.core.builtin_pvs import Mode, TaskState
-from iocmng.core.ports import Clock
+from iocmng.core.ports.plugin import Clock
 from iocmng.core.pv_fields import PvValue
 from iocmng.errors import Cancelled, PermanentError, TemporaryError
 

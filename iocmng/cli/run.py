@@ -23,7 +23,7 @@ from iocmng.core import pv_client
 from iocmng.core.manifest import Manifest
 from iocmng.core.manifest_text import parse_manifest
 from iocmng.core.names import check_plugin_name, check_prefix, site_prefix
-from iocmng.core.ports import DeviceProvider
+from iocmng.core.ports.plugin import DeviceProvider
 from iocmng.core.spec import RecordInfo
 from iocmng.epics.clients import EpicsPvClient
 from iocmng.epics.ioc import SoftIoc

@@ -15,7 +15,7 @@ from iocmng.cluster.registry import Registry
 from iocmng.cluster.runs import Runs
 from iocmng.cluster.watcher import Watcher
 from iocmng.core.plugins_file import Action, Step, applied_form, changed_spec, plan
-from iocmng.core.ports import FoundProcess, PluginLauncher
+from iocmng.core.ports.processes import FoundProcess, PluginLauncher
 from iocmng.core.reconcile import start_order
 from iocmng.core.request import PluginRequest
 from iocmng.core.state import Cause

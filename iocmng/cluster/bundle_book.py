@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from iocmng.cluster.keeper import Keeper
-from iocmng.core.ports import Bundle, PluginLauncher
+from iocmng.core.ports.processes import Bundle, PluginLauncher
 from iocmng.core.source import GitSource, Source
 from iocmng.core.spec import PluginSpec
 

@@ -13,7 +13,8 @@ from iocmng.cluster.watcher import Watcher
 from iocmng.core.backoff import RestartPolicy
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.lifecycle import LOADING, Phase
-from iocmng.core.ports import PluginLauncher, StateStore
+from iocmng.core.ports.processes import PluginLauncher
+from iocmng.core.ports.store import StateStore
 from iocmng.core.runs import RunLimits
 from iocmng.core.spec import PluginSpec
 from iocmng.errors import IocmngError, ServerUnavailable, UnknownPlugin, WrongKind, WrongState

@@ -1,4 +1,4 @@
-"""The way to the Controller: implements core.ports.ControllerClient on Ray."""
+"""The way to the Controller: implements core.ports.controller.ControllerClient on Ray."""
 
 from __future__ import annotations
 

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from iocmng.cluster.boot import Boot, PluginsFile
 from iocmng.cluster.plan import apply_plan
 from iocmng.cluster.replacements import Replacements
+from iocmng.cluster.run_calls import RunCalls
 from iocmng.cluster.scheduled_runs import ScheduledRuns
 from iocmng.cluster.scheduler import Scheduler
 from iocmng.core.backoff import RestartPolicy
@@ -20,9 +21,10 @@ from iocmng.core.devices import DeviceTable
 from iocmng.core.lifecycle import Phase
 from iocmng.core.log_lines import LogPage
 from iocmng.core.names import check_plugin_name
-from iocmng.core.ports import PluginLauncher, StateStore
+from iocmng.core.ports.processes import PluginLauncher
+from iocmng.core.ports.store import StateStore
 from iocmng.core.request import PluginRequest
-from iocmng.core.runs import Run, RunLimits, RunRequest, RunState
+from iocmng.core.runs import RunLimits
 from iocmng.core.spec import PluginSpec
 from iocmng.core.state import Applied, Cause, Event, Generation, Snapshot
 from iocmng.errors import (
@@ -38,7 +40,7 @@ _log = logging.getLogger(__name__)
 GENERATIONS_KEPT = 10
 
 
-class Controller(Replacements):
+class Controller(Replacements, RunCalls):
     """Keeps what is desired, and has the control loop bring it about. Never runs author's code, never blocks.
 
     Calls that change something return the version of the snapshot that shows the change. For the arguments see Calls.
@@ -183,64 +185,6 @@ class Controller(Replacements):
             # A stop is done before it is kept: it must not wait for a disk. A start that failed is not desired.
             if name in self._registry.desired:
                 await self._keeper.save(self._registry.desired[name])
-
-    async def run_job(self, name: str, request: RunRequest, wait: bool) -> tuple[Run, int]:
-        """Ask for a run of a job; return it and the version that shows it.
-
-        Args:
-            name: Name of the job.
-            request: What to run it with.
-            wait: Return when it has ended, however it did; else when the store keeps it.
-
-        Raises:
-            WrongKind: If it is a task.
-            WrongState: If it is not up.
-            InvalidRequest: If a parameter does not fit; there is no run then.
-            TooManyRuns: If as many runs wait as may.
-            StateUnavailable: If it cannot be kept; it is not run then.
-        """
-        self._find_job(name)
-        one = await self._runs.request(name, request)
-        asked = await asyncio.shield(one.ended) if wait else one.run
-        if not wait:
-            self._registry.refresh((name,))
-        return replace(asked, log=()), self._registry.announced
-
-    async def cancel_run(self, name: str, run: int, wait: bool) -> tuple[Run, int]:
-        """Cancel a run; return it and the version that shows it.
-
-        Args:
-            name: Name of the job.
-            run: Id of the run.
-            wait: Return when it has ended, however it did; else at once.
-
-        Raises:
-            UnknownRun: If there is none of this id.
-            WrongState: If it has ended already.
-        """
-        self._find_job(name)
-        one = await self._runs.cancel(name, run)
-        run_now = await asyncio.shield(one.ended) if wait or one.ended.done() else one.whole()
-        return run_now, self._registry.announced
-
-    async def runs(self, name: str, states: Collection[RunState], before: int | None, limit: int) -> list[Run]:
-        """Return a job's runs without their log lines, newest first; see StateStore.runs."""
-        self._find_job(name)
-        return await self._runs.runs(name, states, before, limit)
-
-    async def run(self, name: str, run: int) -> Run:
-        """Return a run of a job with its log lines.
-
-        Raises:
-            UnknownRun: If there is none of this id.
-        """
-        self._find_job(name)
-        return await self._runs.run(name, run)
-
-    def _find_job(self, name: str) -> None:
-        spec, status = self._find(name, None), self._registry.observed.get(name)
-        if (status.facts.kind if status and status.facts else spec.kind) is Kind.TASK:
-            raise WrongKind(f"{name} is a task: only jobs are run this way; a triggered task runs by its RUN PV")
 
     async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
         """Return a plugin's newest log lines, or the oldest of those behind the number `after`; oldest first."""

@@ -13,7 +13,7 @@ from iocmng.core.backoff import Backoff, RestartPolicy
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.log_lines import LogPage
 from iocmng.core.names import site_prefix
-from iocmng.core.ports import StateStore
+from iocmng.core.ports.store import StateStore
 from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.core.runs import Run, RunLimits, RunRequest, RunState
 from iocmng.core.state import Applied, Event, Generation, Snapshot

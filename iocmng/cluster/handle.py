@@ -17,7 +17,7 @@ from iocmng.cluster.plugin_actor import Served
 from iocmng.cluster.ray_errors import CUT_OFF, NODE_IS_LOST, plugin_call
 from iocmng.cluster.shipping import Shipping
 from iocmng.core.devices import DeviceTable
-from iocmng.core.ports import Bundle
+from iocmng.core.ports.processes import Bundle
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.runs import RunOrder, RunOutcome
 from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Report
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class RayPluginHandle:
-    """One plugin process, as a Ray actor; implements core.ports.PluginHandle.
+    """One plugin process, as a Ray actor; implements core.ports.processes.PluginHandle.
 
     The actor is detached and named: it outlives the Controller, and the next one finds it.
     """

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec, TypeVar
 
-from iocmng.core.ports import StateStore
+from iocmng.core.ports.store import StateStore
 from iocmng.core.runs import Run, RunState
 from iocmng.core.spec import PluginSpec
 from iocmng.core.state import Cause, Event, Generation, GenerationResult, PluginEntry

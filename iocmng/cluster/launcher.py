@@ -24,7 +24,7 @@ from iocmng.cluster.ray_errors import plugin_call
 from iocmng.cluster.shipping import Shipping
 from iocmng.cluster.uploads import with_uploads
 from iocmng.core.devices import DeviceTable
-from iocmng.core.ports import ANYWHERE, Bundle, FoundProcess, Placement
+from iocmng.core.ports.processes import ANYWHERE, Bundle, FoundProcess, Placement
 from iocmng.core.source import Source
 from iocmng.core.spec import FilesRef
 from iocmng.errors import IocmngError, PluginCrashed, ServerUnavailable
@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 
 class RayLauncher:
-    """Makes bundles and processes; implements core.ports.PluginLauncher."""
+    """Makes bundles and processes; implements core.ports.processes.PluginLauncher."""
 
     def __init__(self, settings: Settings, devices: DeviceTable | None = None) -> None:
         self._settings = settings

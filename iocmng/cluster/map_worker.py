@@ -13,7 +13,8 @@ import ray.cloudpickle as cloudpickle
 
 from iocmng.base.map_item import run_item
 from iocmng.core import pv_client
-from iocmng.core.ports import Bundle, ItemOutcome
+from iocmng.core.ports.plugin import ItemOutcome
+from iocmng.core.ports.processes import Bundle
 from iocmng.epics.clients import EpicsPvClient
 from iocmng.loading.bundles import unpack_bundle
 from iocmng.loading.importer import PREFIX, load_class

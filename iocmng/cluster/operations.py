@@ -13,7 +13,7 @@ from iocmng.cluster.registry import Registry
 from iocmng.cluster.runs import Runs
 from iocmng.cluster.watcher import Watcher
 from iocmng.core.lifecycle import LOADING, Phase
-from iocmng.core.ports import Bundle, PluginHandle, PluginLauncher
+from iocmng.core.ports.processes import Bundle, PluginHandle, PluginLauncher
 from iocmng.core.spec import PluginSpec, PluginStatus
 from iocmng.core.state import Cause
 from iocmng.errors import IocmngError, SourceUnavailable, StateUnavailable, WrongState

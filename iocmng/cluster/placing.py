@@ -11,7 +11,7 @@ import ray
 from ray._private.state import available_resources_per_node  # no public call tells it by node
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from iocmng.core.ports import Placement
+from iocmng.core.ports.processes import Placement
 from iocmng.errors import ServerUnavailable
 
 FREE_TIMEOUT = 3.0

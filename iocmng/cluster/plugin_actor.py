@@ -26,7 +26,7 @@ from iocmng.core.builtin_pvs import Kind
 from iocmng.core.devices import DeviceTable
 from iocmng.core.manifest import NO_SCHEDULE
 from iocmng.core.names import plugin_pv_prefix
-from iocmng.core.ports import Bundle
+from iocmng.core.ports.processes import Bundle
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.runs import RunOrder, RunOutcome
 from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Report
@@ -47,7 +47,7 @@ REPORT_PAUSE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What a process serves, see core.ports.FoundProcess."""
+    """What a process serves, see core.ports.processes.FoundProcess."""
 
     spec: PluginSpec
     bundle: Bundle

@@ -14,7 +14,7 @@ from iocmng.cluster.registry import Registry
 from iocmng.cluster.runs import Runs
 from iocmng.cluster.watcher import Watcher
 from iocmng.core.lifecycle import Phase
-from iocmng.core.ports import Bundle, FoundProcess, Placement, PluginHandle, PluginLauncher
+from iocmng.core.ports.processes import Bundle, FoundProcess, Placement, PluginHandle, PluginLauncher
 from iocmng.core.spec import FilesRef, PluginSpec, RecordInfo
 from iocmng.core.state import Cause
 

@@ -15,7 +15,8 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from iocmng.base.map_item import item_failed
 from iocmng.cluster.map_worker import MapWorker
-from iocmng.core.ports import Bundle, ItemOutcome
+from iocmng.core.ports.plugin import ItemOutcome
+from iocmng.core.ports.processes import Bundle
 from iocmng.errors import AuthorError, IocmngError
 from iocmng.loading.bundles import pack_bundle
 from iocmng.settings import Settings
@@ -28,7 +29,7 @@ TELL_AFTER = 5.0
 
 
 class RayMapper:
-    """Implements core.ports.Mapper with Ray actors that live as long as one map().
+    """Implements core.ports.plugin.Mapper with Ray actors that live as long as one map().
 
     They are this process's own: Ray ends them as soon as it ends, however that happens. A worker is never shared with
     another plugin, because both may have modules of the same name.
@@ -45,7 +46,7 @@ class RayMapper:
     def outcomes(
         self, function: Callable[[Any], Any], items: Iterable[Any], max_parallel: int | None, logger: logging.Logger
     ) -> Generator[ItemOutcome | None]:
-        """Yield what becomes of each item; see core.ports.Mapper."""
+        """Yield what becomes of each item; see core.ports.plugin.Mapper."""
         limit = self._limit(max_parallel)
         if isinstance(items, Sized):
             limit = min(limit, len(items))

@@ -17,7 +17,7 @@ from iocmng.cluster.run_workers import Workers
 from iocmng.cluster.watcher import Watcher
 from iocmng.core.builtin_pvs import JobState
 from iocmng.core.lifecycle import Phase
-from iocmng.core.ports import PluginHandle
+from iocmng.core.ports.processes import PluginHandle
 from iocmng.core.runs import Run, RunLimits, RunState
 from iocmng.errors import IocmngError, PluginCrashed, StateUnavailable
 

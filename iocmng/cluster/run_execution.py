@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from iocmng.cluster.run_book import OpenRun
-from iocmng.core.ports import PluginHandle
+from iocmng.core.ports.processes import PluginHandle
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.runs import Run, RunOrder, RunOutcome, RunState, outcome_state
 from iocmng.core.spec import Report

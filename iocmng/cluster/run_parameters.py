@@ -7,7 +7,7 @@ from typing import Any
 
 from iocmng.core.json_values import deep_merge
 from iocmng.core.parameters import run_refused
-from iocmng.core.ports import PluginHandle
+from iocmng.core.ports.processes import PluginHandle
 from iocmng.core.spec import PluginFacts
 from iocmng.errors import PluginRejected
 

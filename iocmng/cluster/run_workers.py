@@ -12,7 +12,7 @@ from iocmng.cluster.run_book import OpenRun, RunBook
 from iocmng.cluster.run_execution import RunEnd, carry_out
 from iocmng.cluster.watcher import ANSWER_EVERY, Watcher
 from iocmng.core.builtin_pvs import JobState
-from iocmng.core.ports import PluginHandle
+from iocmng.core.ports.processes import PluginHandle
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.runs import RunState
 from iocmng.core.spec import Report

@@ -10,7 +10,7 @@ from collections.abc import Set
 from pathlib import Path
 
 from iocmng.cluster.nodes import ANSWER_TIMEOUT, living_nodes, own_node, run_on
-from iocmng.core.ports import Bundle
+from iocmng.core.ports.processes import Bundle
 from iocmng.errors import ServerUnavailable
 from iocmng.loading.bundles import bundle_is_here, forget_bundles, pack_bundle, staging, unpack_bundle
 from iocmng.loading.values import forget_values

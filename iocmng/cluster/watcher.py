@@ -13,7 +13,7 @@ from iocmng.cluster.view import iso_time
 from iocmng.core.backoff import RestartPolicy
 from iocmng.core.lifecycle import Phase
 from iocmng.core.manifest import Watchdog
-from iocmng.core.ports import PluginHandle
+from iocmng.core.ports.processes import PluginHandle
 from iocmng.core.spec import PluginStatus, Report
 from iocmng.errors import IocmngError, PluginCrashed
 

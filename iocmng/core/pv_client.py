@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from iocmng.core.ports import PvClient
+from iocmng.core.ports.plugin import PvClient
 from iocmng.errors import ServerUnavailable
 
 _installed: list[PvClient] = []

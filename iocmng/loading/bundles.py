@@ -20,7 +20,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from iocmng.core.ports import Bundle
+from iocmng.core.ports.processes import Bundle
 from iocmng.core.spec import FilesRef
 from iocmng.loading.checks import read_manifest
 from iocmng.loading.tree import tree_digest

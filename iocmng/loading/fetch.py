@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from iocmng.core.manifest import Manifest
-from iocmng.core.ports import Bundle
+from iocmng.core.ports.processes import Bundle
 from iocmng.core.source import GitSource, Source, check_source
 from iocmng.errors import SourceUnavailable
 from iocmng.loading import requirements

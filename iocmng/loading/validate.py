@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from iocmng.core.fatal_errors import fatal_error
-from iocmng.core.ports import Bundle
+from iocmng.core.ports.processes import Bundle
 from iocmng.core.source import LocalSource
 from iocmng.core.validation import ValidationReport, steps_before
 from iocmng.errors import CheckFailure, IocmngError

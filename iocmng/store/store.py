@@ -21,7 +21,7 @@ _LARGEST = 2**63 - 1
 
 
 class SqlStateStore:
-    """Keeps the state in a database. See core.ports.StateStore for what each call promises; opening.py makes one."""
+    """Keeps the state in a database. core.ports.store says what each call promises; opening.py makes one."""
 
     def __init__(
         self, database: Database, cipher: Cipher, generations_kept: int, events_kept: int, runs_kept: int

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from typing import ParamSpec, TypeVar
 
 from iocmng.base.author_thread import Ticking
-from iocmng.core.ports import Clock
+from iocmng.core.ports.plugin import Clock
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

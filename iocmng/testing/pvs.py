@@ -78,7 +78,7 @@ class FakePv:
 
 
 class FakePvs(Mapping[str, FakePv]):
-    """A plugin's PVs in memory; implements core.ports.PvServer.
+    """A plugin's PVs in memory; implements core.ports.plugin.PvServer.
 
     Attributes:
         listeners: Called with name and value after each put, by the plugin or by a client.

@@ -171,7 +171,7 @@ class FakeController:
         async with asyncio.timeout(5):
             await self._moved.wait()
 
-    # core.ports.ControllerClient
+    # core.ports.controller.ControllerClient
 
     async def add(self, request: PluginRequest, kind: Kind | None, wait: bool) -> int:
         await self._begin("add", request, kind, wait)

@@ -17,7 +17,7 @@ from iocmng.api.snapshot import FollowTimes, SnapshotFollower
 from iocmng.api.table import PluginTable
 from iocmng.core.backoff import Backoff
 from iocmng.core.builtin_pvs import Kind
-from iocmng.core.ports import Snapshot
+from iocmng.core.state import Snapshot
 from iocmng.errors import ServerUnavailable
 
 TIMES = FollowTimes(first_snapshot=0.05, settle=0.05, backoff=Backoff(first=1.0, factor=2.0, limit=5.0))

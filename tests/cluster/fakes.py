@@ -4,7 +4,7 @@ import asyncio
 
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.manifest import Manifest
-from iocmng.core.ports import ANYWHERE, Bundle, FoundProcess
+from iocmng.core.ports.processes import ANYWHERE, Bundle, FoundProcess
 from iocmng.core.runs import RunOutcome
 from iocmng.core.spec import Endpoint, PluginFacts, RecordInfo, Report
 from iocmng.core.state import Loaded

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from loading_support import TASK, Store, make_wheel, write_files
 
-from iocmng.core.ports import Bundle
+from iocmng.core.ports.processes import Bundle
 from iocmng.core.source import LocalSource
 from iocmng.loading.bundles import staging
 from iocmng.loading.fetch import fetch, forget_bundles

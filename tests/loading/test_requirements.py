@@ -14,7 +14,7 @@ import pytest
 from git import Repo
 from loading_support import TASK, Files, Store, make_wheel, only_failure, write_files
 
-from iocmng.core.ports import Bundle
+from iocmng.core.ports.processes import Bundle
 from iocmng.core.source import GitSource, LocalSource
 from iocmng.errors import CheckFailure, PluginRejected
 from iocmng.loading import base_environment, requirements

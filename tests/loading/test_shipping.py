@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from loading_support import TASK, Store, make_wheel, write_files
 
-from iocmng.core.ports import Bundle
+from iocmng.core.ports.processes import Bundle
 from iocmng.core.source import LocalSource
 from iocmng.core.spec import FilesRef
 from iocmng.loading.bundles import bundle_is_here, forget_bundles, open_bundle, pack_bundle, unpack_bundle

@@ -1,4 +1,4 @@
-"""What core.ports.StateStore promises, on each kind of database."""
+"""What core.ports.store.StateStore promises, on each kind of database."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from store_support import OpenStore, entry, event, generation, names, spec
 
-from iocmng.core.ports import StateStore
+from iocmng.core.ports.store import StateStore
 from iocmng.core.schedule import Schedule
 from iocmng.core.source import GitSource, LocalSource
 from iocmng.core.spec import FilesRef, PluginSpec

@@ -12,7 +12,7 @@ from iocmng import Cancelled, ItemFailed, JobBase, TaskBase
 from iocmng.base.job_runner import JobRunner
 from iocmng.base.map_item import LOG_LINES, run_item
 from iocmng.base.task_runner import TaskRunner
-from iocmng.core.ports import ItemOutcome
+from iocmng.core.ports.plugin import ItemOutcome
 from iocmng.core.runs import RunOrder
 from iocmng.errors import AuthorError
 
