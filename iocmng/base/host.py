@@ -120,11 +120,15 @@ class PluginHost:
         Called in the author's thread, once the process that served the PVs before has ended.
         """
         ports = self.open()
-        threading.Thread(target=self._beat, name="iocmng-heartbeat", daemon=True).start()
+        self.look_after()
         if self._values is not None:
             # Apart from the heartbeat, which a slow disk must not hold up.
             threading.Thread(target=self._keep, args=(self._values,), name="iocmng-autosave", daemon=True).start()
         return ports
+
+    def look_after(self) -> None:
+        """Begin to beat each second; serve() does that, and a process that serves nothing needs it for its watchdog."""
+        threading.Thread(target=self._beat, name="iocmng-heartbeat", daemon=True).start()
 
     def open(self) -> tuple[int, int]:
         """Do what serve() does, but for the threads: the caller calls beat() each second."""
@@ -207,6 +211,11 @@ class PluginHost:
         assert self._board is not None
         report = replace(self._board.report(), wanted_runs=self._wanted_runs)
         return report if self._copies is None else replace(report, puts=self._copies.take())
+
+    def tell_again(self) -> None:
+        """Have the next report tell everything that the run has set: the last one may have gone to nobody."""
+        if self._copies is not None:
+            self._copies.tell_again()
 
     def pv_values(self) -> dict[str, PvValue]:
         """Return the values of the plugin's own PVs, by name."""

@@ -106,6 +106,13 @@ class RunBook:
         )
         return OpenRun(run)
 
+    def unknown(self, job: str, number: int) -> OpenRun:
+        """Return a run that goes on in a process although the store does not know it: it is counted, and not kept."""
+        moment = time.time()
+        run = Run(number, job, RunState.RUNNING, queued_at=moment, started_at=moment)
+        one = self._open[number] = OpenRun(run, is_kept=False, is_stored=True)
+        return one
+
     def find(self, job: str, run: int) -> OpenRun | None:
         """Return a run of this job that has not ended."""
         found = self._open.get(run)

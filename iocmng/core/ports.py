@@ -18,7 +18,7 @@ from iocmng.core.manifest import Manifest
 from iocmng.core.pv_fields import PvValue, Severity
 from iocmng.core.pvs import DeclaredPv
 from iocmng.core.request import PluginChange, PluginRequest
-from iocmng.core.runs import Run, RunOrder, RunOutcome, RunRequest, RunState
+from iocmng.core.runs import HeldRun, Run, RunOrder, RunOutcome, RunRequest, RunState
 from iocmng.core.source import Source
 from iocmng.core.spec import Endpoint, FilesRef, PluginFacts, PluginSpec, RecordInfo, Report
 from iocmng.core.state import Applied, Event, Generation, Loaded, PluginEntry, Snapshot
@@ -222,6 +222,10 @@ class PluginHandle(Protocol):
         """Run a job once; return what became of it, and what the process then says of itself."""
         ...
 
+    async def outcome_of(self, run: int) -> tuple[RunOutcome, Report]:
+        """Return the same for a run that an earlier Controller has told the process of; wait until it has ended."""
+        ...
+
     async def cancel_run(self, run: int) -> None:
         """Turn `cancelled` true for a run that goes on or waits in the process; nothing happens if it has ended."""
         ...
@@ -379,10 +383,10 @@ class PluginLauncher(Protocol):
         """
         ...
 
-    async def find_processes(self) -> list[FoundProcess]:
-        """Return the processes that an earlier Controller has left and that serve a plugin.
+    async def find_processes(self) -> list[FoundProcess | FoundFurther]:
+        """Return the processes that an earlier Controller has left: those that serve a plugin, and further ones.
 
-        Those that never got a plugin are kept warm, and those that do not serve one yet, or no longer, are ended.
+        Those that never got a plugin, and those that do not serve one yet, or no longer, are ended.
         """
         ...
 
@@ -407,6 +411,7 @@ class FoundProcess:
         spec: What it was started for.
         report: What it says of itself now.
         running: Whether it was last told to run its cycles.
+        run: The newest run of a job that it was told of.
     """
 
     handle: PluginHandle
@@ -416,6 +421,17 @@ class FoundProcess:
     endpoint: Endpoint
     report: Report
     running: bool
+    run: HeldRun | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFurther:
+    """A further process of a job, for runs alone, that lived on while there was no Controller."""
+
+    handle: PluginHandle
+    spec: PluginSpec
+    bundle: Bundle
+    run: HeldRun | None = None
 
 
 class ControllerClient(Protocol):
