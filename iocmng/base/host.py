@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from iocmng.core.ports import Clock, DeviceProvider, Mapper, PvServer
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.results import RESULT_MAX_BYTES
 from iocmng.core.runs import RunOrder, RunOutcome
+from iocmng.core.secrets import HIDDEN
 from iocmng.core.spec import RecordInfo, Report
 from iocmng.errors import PluginRejected, WrongKind
 
@@ -260,7 +261,7 @@ class PluginHost:
         board = self._board = StatusBoard(self._pvs, built_in, self._notify, self._shown)
         self._own_pvs = tuple(pv.name for pv in identity.pvs if not pv.built_in)
         records = self._pvs.build(identity.pv_prefix, identity.pvs, self._client_wrote)
-        logger = _logger(cls, identity.name, board, log_level)
+        logger = _logger(cls, identity.name, board, log_level, identity.checked.secret_texts())
         runtime = Runtime(
             name=identity.name,
             pv_prefix=identity.pv_prefix,
@@ -351,17 +352,21 @@ def _start(runner: TaskRunner) -> None:
 class _BoardHandler(logging.Handler):
     """Keeps a plugin's log lines on its board."""
 
-    def __init__(self, board: StatusBoard) -> None:
+    def __init__(self, board: StatusBoard, secrets: Sequence[str]) -> None:
         super().__init__()
         self._board = board
+        self._secrets = secrets
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._board.log(self.format(record))
+        line = self.format(record)
+        for secret in self._secrets:
+            line = line.replace(secret, HIDDEN)
+        self._board.log(line)
 
 
-def _logger(cls: type[PluginBase], name: str, board: StatusBoard, level: str) -> logging.Logger:
+def _logger(cls: type[PluginBase], name: str, board: StatusBoard, level: str, secrets: Sequence[str]) -> logging.Logger:
     logger = logging.getLogger(f"iocmng.{cls.kind.value}.{name}")
     logger.setLevel(level.upper())
-    logger.addHandler(_BoardHandler(board))
+    logger.addHandler(_BoardHandler(board, secrets))
     return logger

@@ -20,10 +20,12 @@ from iocmng.core.devices import DeviceTable
 from iocmng.core.lifecycle import Phase
 from iocmng.core.log_lines import LogPage
 from iocmng.core.names import check_plugin_name
+from iocmng.core.parameters import OWN_PARAMETERS
 from iocmng.core.ports import PluginLauncher, StateStore
 from iocmng.core.request import PluginRequest
 from iocmng.core.runs import Run, RunLimits, RunRequest, RunState
-from iocmng.core.spec import PluginSpec
+from iocmng.core.secrets import without_secrets
+from iocmng.core.spec import PluginFacts, PluginSpec
 from iocmng.core.state import Applied, Cause, Event, Generation, Snapshot
 from iocmng.errors import (
     DuplicatePlugin,
@@ -204,7 +206,7 @@ class Controller(Replacements):
         asked = await asyncio.shield(one.ended) if wait else one.run
         if not wait:
             self._registry.refresh((name,))
-        return replace(asked, log=()), self._registry.announced
+        return self._shown(replace(asked, log=())), self._registry.announced
 
     async def cancel_run(self, name: str, run: int, wait: bool) -> tuple[Run, int]:
         """Cancel a run; return it and the version that shows it.
@@ -221,12 +223,12 @@ class Controller(Replacements):
         self._find_job(name)
         one = await self._runs.cancel(name, run)
         run_now = await asyncio.shield(one.ended) if wait or one.ended.done() else one.whole()
-        return run_now, self._registry.announced
+        return self._shown(run_now), self._registry.announced
 
     async def runs(self, name: str, states: Collection[RunState], before: int | None, limit: int) -> list[Run]:
         """Return a job's runs without their log lines, newest first; see StateStore.runs."""
         self._find_job(name)
-        return await self._runs.runs(name, states, before, limit)
+        return [self._shown(run) for run in await self._runs.runs(name, states, before, limit)]
 
     async def run(self, name: str, run: int) -> Run:
         """Return a run of a job with its log lines.
@@ -235,7 +237,11 @@ class Controller(Replacements):
             UnknownRun: If there is none of this id.
         """
         self._find_job(name)
-        return await self._runs.run(name, run)
+        return self._shown(await self._runs.run(name, run))
+
+    def _shown(self, run: Run) -> Run:
+        """Return a run without the secrets among its parameters."""
+        return replace(run, parameters=without_secrets(run.parameters, self._registry.secrets_of(run.job)))
 
     def _find_job(self, name: str) -> None:
         spec, status = self._find(name, None), self._registry.observed.get(name)
@@ -251,7 +257,9 @@ class Controller(Replacements):
     async def generations(self, name: str) -> list[Generation]:
         """Return a plugin's generations, newest first."""
         self._find(name, None)
-        return await self._keeper.generations(name)
+        status = self._registry.observed.get(name)
+        facts = status.facts if status is not None else None
+        return [_without_secrets(one, facts) for one in await self._keeper.generations(name)]
 
     async def events(self, name: str | None, after: int, limit: int) -> list[Event]:
         """Return events, oldest first: of one plugin or of all, the newest `limit` of those above the id `after`."""
@@ -305,3 +313,16 @@ class Controller(Replacements):
             if self._keeper.entry(name) is not None:
                 with contextlib.suppress(StateUnavailable):
                     await self._keeper.forget(name)
+
+
+def _without_secrets(generation: Generation, facts: PluginFacts | None) -> Generation:
+    """Return a generation as it may be shown. What the present one declares no longer may have been a secret."""
+    spec = generation.spec
+    if facts is None:
+        secrets = None
+    elif facts.parameters_schema is None:
+        secrets = facts.secrets
+    else:
+        declared = facts.parameters_schema.get("properties", {}).keys() | set(OWN_PARAMETERS)
+        secrets = facts.secrets | (spec.parameters.keys() - declared)
+    return replace(generation, spec=replace(spec, parameters=without_secrets(spec.parameters, secrets)))

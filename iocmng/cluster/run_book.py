@@ -13,6 +13,7 @@ from typing import Any
 from iocmng.cluster.keeper import Keeper
 from iocmng.cluster.registry import Registry
 from iocmng.core.runs import RUN_LOG_LINES, Run, RunReport, RunRequest, RunState
+from iocmng.core.secrets import without_secrets
 from iocmng.errors import StateUnavailable, UnknownRun
 
 SAVE_AGAIN = 1.0
@@ -146,6 +147,9 @@ class RunBook:
         Raises:
             StateUnavailable: If it had to be kept first, and cannot be.
         """
+        secrets = self._registry.secrets_of(one.run.job)
+        if secrets:  # nobody needs them any longer
+            changes["parameters"] = without_secrets(one.run.parameters, secrets)
         ended = one.whole().moved(state, message=message, ended_at=time.time(), **changes)
         try:
             if one.is_kept:

@@ -144,6 +144,7 @@ class FakeHandle:
             branch=None,
             parameters_schema=self.launcher.parameters_schema,
             declared=self.launcher.declared,
+            secrets=self.launcher.secrets,
             concurrency=self.launcher.manifest.concurrency,
         )
         return self.facts
@@ -283,6 +284,7 @@ class FakeLauncher:
         self.kind = Kind.TASK
         self.manifest = Manifest()
         self.parameters, self.parameters_schema, self.declared = {}, None, None
+        self.secrets = frozenset()
         self.kept = self.kept_values = None
         self.fetched = 0
         self.sources = []
