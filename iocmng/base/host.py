@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +31,6 @@ from iocmng.core.ports import Clock, DeviceProvider, Mapper, PvServer
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.results import RESULT_MAX_BYTES
 from iocmng.core.runs import RunOrder, RunOutcome
-from iocmng.core.secrets import HIDDEN
 from iocmng.core.spec import RecordInfo, Report
 from iocmng.errors import PluginRejected, WrongKind
 
@@ -163,7 +162,7 @@ class PluginHost:
         if not isinstance(runner, TaskRunner):
             return self.thread.submit(lambda: None)
         if running:
-            return self.thread.submit(_start, runner)
+            return self.thread.submit(_start, runner, self._board)
         self.ask_to_end()
         return self.thread.submit(runner.stop)
 
@@ -261,7 +260,8 @@ class PluginHost:
         board = self._board = StatusBoard(self._pvs, built_in, self._notify, self._shown)
         self._own_pvs = tuple(pv.name for pv in identity.pvs if not pv.built_in)
         records = self._pvs.build(identity.pv_prefix, identity.pvs, self._client_wrote)
-        logger = _logger(cls, identity.name, board, log_level, identity.checked.secret_texts())
+        board.hide(identity.checked.secret_texts())
+        logger = _logger(cls, identity.name, board, log_level)
         runtime = Runtime(
             name=identity.name,
             pv_prefix=identity.pv_prefix,
@@ -278,7 +278,11 @@ class PluginHost:
         self._parameters = identity.checked
         if values is not None:
             self._values = SavedValues(values, identity.name, identity.pvs, self._pvs, runtime.logger)
-        plugin = self._plugin = construct(cls, runtime)
+        try:
+            plugin = self._plugin = construct(cls, runtime)
+        except PluginRejected as error:
+            cleaned = [replace(failure, message=board.clean(failure.message)) for failure in error.failures]
+            raise PluginRejected.because(*cleaned) from None
         alarm = TaskState.ERROR if isinstance(plugin, TaskBase) else JobState.FAILED
         watch = self._watch = CallWatch(board, self._clock, identity.watchdog, alarm, runtime.logger)
         if isinstance(plugin, TaskBase):
@@ -341,32 +345,30 @@ class PluginHost:
             values.save()
 
 
-def _start(runner: TaskRunner) -> None:
+def _start(runner: TaskRunner, board: StatusBoard | None) -> None:
     # Told in our words from here on: an author's CancelledError, say, must not pass for one of asyncio's.
     try:
         runner.start()
     except AUTHOR_ERRORS as error:
-        raise PluginRejected.because(author_failure("initialize", error)) from None
+        failure = author_failure("initialize", error)
+        message = board.clean(failure.message) if board is not None else failure.message
+        raise PluginRejected.because(replace(failure, message=message)) from None
 
 
 class _BoardHandler(logging.Handler):
     """Keeps a plugin's log lines on its board."""
 
-    def __init__(self, board: StatusBoard, secrets: Sequence[str]) -> None:
+    def __init__(self, board: StatusBoard) -> None:
         super().__init__()
         self._board = board
-        self._secrets = secrets
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = self.format(record)
-        for secret in self._secrets:
-            line = line.replace(secret, HIDDEN)
-        self._board.log(line)
+        self._board.log(self.format(record))
 
 
-def _logger(cls: type[PluginBase], name: str, board: StatusBoard, level: str, secrets: Sequence[str]) -> logging.Logger:
+def _logger(cls: type[PluginBase], name: str, board: StatusBoard, level: str) -> logging.Logger:
     logger = logging.getLogger(f"iocmng.{cls.kind.value}.{name}")
     logger.setLevel(level.upper())
-    logger.addHandler(_BoardHandler(board, secrets))
+    logger.addHandler(_BoardHandler(board))
     return logger
