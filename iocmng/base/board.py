@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from iocmng.base.shown_run import ShownRun
 from iocmng.core.devices import CreatedDevice
 from iocmng.core.ports.plugin import PvServer
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.runs import RUN_LOG_LINES, RunReport
+from iocmng.core.secrets import HIDDEN
 from iocmng.core.spec import Report
 
 LOG_LINES = 1000
@@ -73,6 +74,17 @@ class StatusBoard:
         self._devices: tuple[CreatedDevice, ...] = ()
         self._log: deque[str] = deque(maxlen=LOG_LINES)
         self._run: _RunPage | None = None
+        self._secrets: tuple[str, ...] = ()
+
+    def hide(self, secrets: Sequence[str]) -> None:
+        """Take these texts, the longest first, out of every message and log line from now on."""
+        self._secrets = tuple(secrets)
+
+    def clean(self, text: str) -> str:
+        """Return a text without secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
 
     @property
     def state(self) -> str:
@@ -93,6 +105,7 @@ class StatusBoard:
         message: str | None = None,
     ) -> None:
         """Set what is given and leave the rest; of a run that is hidden, only the message of that run."""
+        message = message if message is None else self.clean(message)
         with self._lock:
             if self._run is not None and message is not None:
                 self._run.message = message
@@ -188,6 +201,7 @@ class StatusBoard:
 
     def log(self, line: str) -> None:
         """Keep a log line for the next report, and for the run that goes on."""
+        line = self.clean(line)
         with self._lock:
             self._log.append(line)
             if self._run is not None:

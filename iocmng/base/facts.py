@@ -12,6 +12,7 @@ from iocmng.core.manifest import Manifest
 from iocmng.core.names import plugin_segment
 from iocmng.core.pvs import Pv
 from iocmng.core.schedule_section import schedule_of
+from iocmng.core.secrets import without_secrets
 from iocmng.core.spec import PluginFacts
 
 
@@ -34,7 +35,8 @@ def plugin_facts(
         mode=identity.mode.value if cls.kind is Kind.TASK else "",
         pv_prefix=identity.pv_prefix,
         plugin_prefix=plugin_segment(identity.name, manifest.prefix),
-        parameters=identity.checked.shown,
+        parameters=without_secrets(identity.checked.shown, rules.secrets),
+        secrets=rules.secrets,
         pv_definitions={"inputs": _plain(manifest.inputs), "outputs": _plain(manifest.outputs)},
         commit=commit,
         branch=branch,

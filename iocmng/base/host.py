@@ -120,11 +120,15 @@ class PluginHost:
         Called in the author's thread, once the process that served the PVs before has ended.
         """
         ports = self.open()
-        threading.Thread(target=self._beat, name="iocmng-heartbeat", daemon=True).start()
+        self.look_after()
         if self._values is not None:
             # Apart from the heartbeat, which a slow disk must not hold up.
             threading.Thread(target=self._keep, args=(self._values,), name="iocmng-autosave", daemon=True).start()
         return ports
+
+    def look_after(self) -> None:
+        """Begin to beat each second; serve() does that, and a process that serves nothing needs it for its watchdog."""
+        threading.Thread(target=self._beat, name="iocmng-heartbeat", daemon=True).start()
 
     def open(self) -> tuple[int, int]:
         """Do what serve() does, but for the threads: the caller calls beat() each second."""
@@ -158,7 +162,7 @@ class PluginHost:
         if not isinstance(runner, TaskRunner):
             return self.thread.submit(lambda: None)
         if running:
-            return self.thread.submit(_start, runner)
+            return self.thread.submit(_start, runner, self._board)
         self.ask_to_end()
         return self.thread.submit(runner.stop)
 
@@ -207,6 +211,11 @@ class PluginHost:
         report = replace(self._board.report(), wanted_runs=self._wanted.number)
         return report if self._copies is None else replace(report, puts=self._copies.take())
 
+    def tell_again(self) -> None:
+        """Have the next report tell everything that the run has set: the last one may have gone to nobody."""
+        if self._copies is not None:
+            self._copies.tell_again()
+
     def pv_values(self) -> dict[str, PvValue]:
         """Return the values of the plugin's own PVs, by name."""
         return {name: self._pvs.get(name) for name in self._own_pvs}
@@ -250,6 +259,7 @@ class PluginHost:
         board = self._board = StatusBoard(self._pvs, built_in, self._notify, self._shown)
         self._own_pvs = tuple(pv.name for pv in identity.pvs if not pv.built_in)
         records = self._pvs.build(identity.pv_prefix, identity.pvs, self._client_wrote)
+        board.hide(identity.checked.secret_texts())
         logger = plugin_logger(cls.kind, identity.name, board, log_level)
         runtime = Runtime(
             name=identity.name,
@@ -267,7 +277,11 @@ class PluginHost:
         self._parameters = identity.checked
         if values is not None:
             self._values = SavedValues(values, identity.name, identity.pvs, self._pvs, runtime.logger)
-        plugin = self._plugin = construct(cls, runtime)
+        try:
+            plugin = self._plugin = construct(cls, runtime)
+        except PluginRejected as error:
+            cleaned = [replace(failure, message=board.clean(failure.message)) for failure in error.failures]
+            raise PluginRejected.because(*cleaned) from None
         alarm = TaskState.ERROR if isinstance(plugin, TaskBase) else JobState.FAILED
         watch = self._watch = CallWatch(board, self._clock, identity.watchdog, alarm, runtime.logger)
         if isinstance(plugin, TaskBase):
@@ -329,9 +343,11 @@ class PluginHost:
             values.save()
 
 
-def _start(runner: TaskRunner) -> None:
+def _start(runner: TaskRunner, board: StatusBoard | None) -> None:
     # Told in our words from here on: an author's CancelledError, say, must not pass for one of asyncio's.
     try:
         runner.start()
     except AUTHOR_ERRORS as error:
-        raise PluginRejected.because(author_failure("initialize", error)) from None
+        failure = author_failure("initialize", error)
+        message = board.clean(failure.message) if board is not None else failure.message
+        raise PluginRejected.because(replace(failure, message=message)) from None

@@ -122,6 +122,9 @@ class JobRunner:
             return self._expected.pop(run, False) and (self._flag.was_seen or not result.success)
 
     def _give(self, parameters: CheckedParameters) -> None:
+        # Those of the job itself stay hidden, too: its object may hold them.
+        texts = {*self._parameters.secret_texts(), *parameters.secret_texts()}
+        self._board.hide(sorted(texts, key=len, reverse=True))
         self._job.parameters, self._job.typed_parameters = dict(parameters.values), parameters.typed
 
     def _execute(self, parameters: Mapping[str, Any]) -> JobResult:
@@ -153,7 +156,9 @@ class JobRunner:
             return JobResult(success=False, message=f"the job ended, but its result is of no use: {problem}")
         except AUTHOR_ERRORS as error:  # a tolist(), __iter__ or __str__ of the author's own
             return JobResult(success=False, message=f"the job ended, but its result is of no use: {describe(error)}")
-        return JobResult(bool(result.success), data, shortened_message(str(result.message)), str(result.timestamp))
+        return JobResult(
+            bool(result.success), data, shortened_message(self._board.clean(str(result.message))), str(result.timestamp)
+        )
 
     def _show(self, state: JobState, message: str | None = None) -> None:
         word, running = _STATUS_WORDS.get(state, "loaded"), state is JobState.RUNNING

@@ -91,6 +91,8 @@ def _taken_along(function: Any) -> Iterator[Any]:
     elif inspect.ismethod(function):
         yield function.__self__
     else:
+        yield from getattr(function, "__defaults__", None) or ()
+        yield from (getattr(function, "__kwdefaults__", None) or {}).values()
         for cell in getattr(function, "__closure__", None) or ():
             with contextlib.suppress(ValueError):  # a name that has no value yet
                 yield cell.cell_contents

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from iocmng.base.parameters_model import ModelCheck
 from iocmng.core.json_values import deep_merge
 from iocmng.core.parameters import ParametersSchema, parameters_rejected, run_refused
+from iocmng.core.secrets import secret_texts
 from iocmng.errors import PluginRejected
 
 
@@ -31,6 +32,10 @@ class CheckedParameters:
     values: Mapping[str, Any]
     shown: Mapping[str, Any]
     typed: BaseModel | None = None
+
+    def secret_texts(self) -> list[str]:
+        """Return the texts that must not stand in a log line: the values of the secret parameters."""
+        return secret_texts([value for name, value in self.given.items() if name in self.rules.secrets])
 
     def of_run(self, overrides: Mapping[str, Any]) -> CheckedParameters:
         """Return the parameters of one run: these with those of the call laid over them, deeply.
@@ -54,6 +59,7 @@ class ParameterRules:
     Attributes:
         declared: `parameters_schema`, if that declares them.
         json_schema: JSON Schema of the parameters; None where nothing is declared.
+        secrets: Names of the parameters whose values are never shown.
         warnings: What looks like a mistake of the author's.
 
     Raises:
@@ -74,6 +80,8 @@ class ParameterRules:
                     ]
                 )
             self.json_schema = self._model.json_schema
+        declares = self._model or declared
+        self.secrets: frozenset[str] = declares.secrets if declares is not None else frozenset()
 
     def check(self, given: Mapping[str, Any], *, complete: bool = True) -> CheckedParameters:
         """Check parameters and fill in the defaults.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from pydantic import AliasChoices, AliasPath, BaseModel, RootModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from iocmng.base.construct import author_failure
@@ -21,6 +22,7 @@ from iocmng.core.parameters import (
     parameters_rejected,
     unknown_parameter,
 )
+from iocmng.core.secrets import secret_names
 from iocmng.errors import PluginRejected
 
 INNER_CLASS, ATTRIBUTE = "Parameters", "parameters_model"
@@ -39,6 +41,7 @@ class ModelCheck:
     Attributes:
         name: How an author calls the model.
         json_schema: Its JSON Schema.
+        secrets: Names under which values are given that are never shown: SecretStr, or `writeOnly` in their schema.
     """
 
     def __init__(self, model: type[BaseModel], name: str) -> None:
@@ -50,6 +53,10 @@ class ModelCheck:
             if key in self._keys or key in model.model_fields:
                 raise parameters_rejected([f"{name}.{key}: {own_parameter_problem()}"])
         self.json_schema = self._schema()
+        self.secrets = _all_names(model, secret_names(self.json_schema))
+        for name in self.secrets & self.json_schema.get("properties", {}).keys():
+            for key in ("default", "examples"):
+                self.json_schema["properties"][name].pop(key, None)
 
     @classmethod
     def of(cls, plugin_class: type) -> ModelCheck | None:
@@ -98,7 +105,8 @@ class ModelCheck:
             raise
         except AUTHOR_ERRORS as error:
             failure = author_failure("config", error)
-            raise PluginRejected.because(replace(failure, message=f"parameters: {failure.message}")) from None
+            message = "a validator raised (its text may quote a secret)" if self.secrets else failure.message
+            raise PluginRejected.because(replace(failure, message=f"parameters: {message}")) from None
         if problem := json_problem(shown):
             raise parameters_rejected([problem])
         return values, shown, typed
@@ -123,14 +131,13 @@ class ModelCheck:
     def _sentence(self, item: ErrorDetails) -> str:
         steps = [str(step) for step in place_of(item)]
         where = ".".join(["parameters", *steps])
-        field: Any = self.json_schema.get("properties", {}).get(steps[0], {}) if steps else {}
         match item["type"]:
             case "missing":
                 return f"{where} is missing; it must be given"
             case "extra_forbidden":
                 return f"{where}: unknown parameter"
-            case _ if field.get("writeOnly"):
-                return f"{where}: {plain({**item, 'input': '(not shown)'})}"  # a password, for example
+            case _ if steps and steps[0] in self.secrets:
+                return f"{where}: does not fit (it is secret, so its value is not shown)"
             case _:
                 return f"{where}: {plain(item)}"
 
@@ -161,6 +168,28 @@ def _is_missing(item: ErrorDetails) -> bool:
     return item["type"] == "missing" and len(item["loc"]) == 1
 
 
+def _all_names(model: type[BaseModel], shown: frozenset[str]) -> frozenset[str]:
+    """Return the names of some fields and all their aliases."""
+    names = set(shown)
+    for name, field in model.model_fields.items():
+        aliases = {name, *_aliases(field)}
+        if aliases & shown:
+            names |= aliases
+    return frozenset(names)
+
+
+def _aliases(field: FieldInfo) -> Iterator[str]:
+    alias = field.validation_alias
+    for choice in alias.choices if isinstance(alias, AliasChoices) else [alias]:
+        match choice:
+            case str():
+                yield choice
+            case AliasPath(path=[str(first), *_]):
+                yield first
+            case _:
+                pass
+
+
 def _keys(model: type[BaseModel]) -> Iterator[str]:
     """Yield the names under which a model takes its fields."""
     config = model.model_config
@@ -169,11 +198,4 @@ def _keys(model: type[BaseModel]) -> Iterator[str]:
         alias = field.validation_alias
         if alias is None or by_name:
             yield name
-        for choice in alias.choices if isinstance(alias, AliasChoices) else [alias]:
-            match choice:
-                case str():
-                    yield choice
-                case AliasPath(path=[str(first), *_]):
-                    yield first
-                case _:
-                    pass
+        yield from _aliases(field)

@@ -100,6 +100,7 @@ class CopiedPvs:
         self._declared: dict[str, DeclaredPv] = {}
         self._values: dict[str, PvValue] = {}
         self._set: dict[str, tuple[PvValue, Severity | None]] = {}
+        self._of_run: dict[str, tuple[PvValue, Severity | None]] = {}
 
     def build(
         self, pv_prefix: str, pvs: Sequence[DeclaredPv], on_write: Callable[[str, PvValue], None]
@@ -118,6 +119,7 @@ class CopiedPvs:
         with self._lock:
             self._values |= values
             self._set.clear()
+            self._of_run.clear()
 
     def get(self, name: str) -> PvValue:
         """Return the value of a PV as the run knows it."""
@@ -133,8 +135,9 @@ class CopiedPvs:
         fitting = self._declared[name].pv.coerce(value)
         with self._lock:
             self._values[name] = fitting
-            self._set.pop(name, None)
-            self._set[name] = (fitting, severity)
+            for changes in (self._set, self._of_run):
+                changes.pop(name, None)
+                changes[name] = (fitting, severity)
         self._notify()
 
     def take(self) -> tuple[tuple[str, PvValue, Severity | None], ...]:
@@ -143,3 +146,9 @@ class CopiedPvs:
             changes = tuple((name, *change) for name, change in self._set.items())
             self._set.clear()
             return changes
+
+    def tell_again(self) -> None:
+        """Have take() return everything that the run has set."""
+        with self._lock:
+            self._set = dict(self._of_run)
+        self._notify()

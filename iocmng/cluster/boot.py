@@ -15,9 +15,10 @@ from iocmng.cluster.registry import Registry
 from iocmng.cluster.runs import Runs
 from iocmng.cluster.watcher import Watcher
 from iocmng.core.plugins_file import Action, Step, applied_form, changed_spec, plan
-from iocmng.core.ports.processes import FoundProcess, PluginLauncher
+from iocmng.core.ports.processes import FoundFurther, FoundProcess, PluginLauncher
 from iocmng.core.reconcile import start_order
 from iocmng.core.request import PluginRequest
+from iocmng.core.runs import HeldRun
 from iocmng.core.state import Cause
 from iocmng.errors import IocmngError, StateUnavailable
 
@@ -77,16 +78,18 @@ class Boot:
         if plugins_file is not None:
             await self._apply(plugins_file)
         await self._runs.load()
-        adopted = await self._adopt(await self._launcher.find_processes())
+        found = await self._launcher.find_processes()
+        further = [process for process in found if isinstance(process, FoundFurther)]
+        adopted = await self._adopt([process for process in found if isinstance(process, FoundProcess)])
         self._loop.keep_rejected.update(self._registry.desired)
-        self._waiting = self._registry.desired.keys() - adopted
+        self._waiting = self._registry.desired.keys() - adopted.keys()
         self._loop.held.update(self._waiting)
-        if not adopted:
+        if not adopted and not further:
             # Nothing lives, so it was the server or its machine that ended, and not the Controller alone.
             await self._choose_running([entry.spec.name for entry in entries])
         for name in self._waiting:
             await self._wait_for_lease(name)
-        await self._runs.begin(adopted)
+        await self._runs.begin(adopted, further)
 
     async def run(self) -> None:
         """Start everything that waits, in its order; what fails is logged and stops nothing."""
@@ -134,9 +137,9 @@ class Boot:
         self._registry.desire(spec)
         await self._keeper.save(spec, owner=owner, applied=applied_form(step.request))
 
-    async def _adopt(self, found: list[FoundProcess]) -> set[str]:
+    async def _adopt(self, found: list[FoundProcess]) -> dict[str, HeldRun | None]:
         """Take over the processes of plugins that are desired; end the others in good order."""
-        adopted: set[str] = set()
+        adopted: dict[str, HeldRun | None] = {}
         for process in found:
             name = process.spec.name
             if name in self._registry.desired and name not in adopted:
@@ -145,7 +148,7 @@ class Boot:
                 except IocmngError as error:
                     _log.error("the process that serves %s is ended: %s", name, error)
                 else:
-                    adopted.add(name)
+                    adopted[name] = process.run
                     continue
             await process.handle.stop()
         return adopted

@@ -15,6 +15,7 @@ from iocmng.cluster.replacements import Replacements
 from iocmng.cluster.run_calls import RunCalls
 from iocmng.cluster.scheduled_runs import ScheduledRuns
 from iocmng.cluster.scheduler import Scheduler
+from iocmng.cluster.view import generation_shown
 from iocmng.core.backoff import RestartPolicy
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.devices import DeviceTable
@@ -195,7 +196,9 @@ class Controller(Replacements, RunCalls):
     async def generations(self, name: str) -> list[Generation]:
         """Return a plugin's generations, newest first."""
         self._find(name, None)
-        return await self._keeper.generations(name)
+        status = self._registry.observed.get(name)
+        facts = status.facts if status is not None else None
+        return [generation_shown(one, facts) for one in await self._keeper.generations(name)]
 
     async def events(self, name: str | None, after: int, limit: int) -> list[Event]:
         """Return events, oldest first: of one plugin or of all, the newest `limit` of those above the id `after`."""

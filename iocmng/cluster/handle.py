@@ -13,7 +13,7 @@ import ray
 
 from iocmng.cluster.last_words import LastWords, bury
 from iocmng.cluster.nodes import ANSWER_TIMEOUT, is_alive, lease_bound, own_node, run_on
-from iocmng.cluster.plugin_actor import Served
+from iocmng.cluster.plugin_actor import ForRuns, Served
 from iocmng.cluster.ray_errors import CUT_OFF, NODE_IS_LOST, plugin_call
 from iocmng.cluster.shipping import Shipping
 from iocmng.core.devices import DeviceTable
@@ -70,11 +70,11 @@ class RayPluginHandle:
         """The node it runs on, if that is another one than ours."""
         return self._node if self._node != own_node() else None
 
-    async def describe(self) -> Served | None:
-        """Return what the process serves, or None."""
+    async def describe(self) -> Served | ForRuns | None:
+        """Return what the process is for, or None."""
         self._expect_end_in(lease_bound(self._settings))  # an earlier Controller has renewed it
         served, self._stamp = await plugin_call(self._actor.describe.remote())
-        if served is not None:
+        if isinstance(served, Served):
             self.last_words = served.words
         return served
 
@@ -144,6 +144,10 @@ class RayPluginHandle:
         """Run the job once."""
         return await self._told(self._actor.run_job.remote(order))
 
+    async def outcome_of(self, run: int) -> tuple[RunOutcome, Report]:
+        """Return how a run ended that an earlier Controller has started."""
+        return await self._told(self._actor.outcome_of.remote(run))
+
     async def prepare_runs(self, spec: PluginSpec, bundle: Bundle, site_prefix: str) -> None:
         """Make a job ready for runs alone."""
         if self.remote_node is not None:
@@ -152,10 +156,6 @@ class RayPluginHandle:
         limit = self._settings.import_timeout + self._settings.initialize_timeout
         call = self._actor.prepare_runs.remote(spec, bundle, site_prefix, self._settings, self._devices)
         await self._limited(call, "import", limit)
-
-    async def retire(self) -> bool:
-        """Have a process that is for runs alone end with its run; return False if it is none."""
-        return await plugin_call(self._actor.retire.remote())
 
     async def pv_values(self) -> Mapping[str, PvValue]:
         """Return the values of the plugin's own PVs."""

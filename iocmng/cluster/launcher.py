@@ -19,12 +19,12 @@ from iocmng.cluster.last_words import LastWords, forget_words
 from iocmng.cluster.names import NAMESPACE, PROCESS_PREFIX
 from iocmng.cluster.nodes import is_reachable, lease_bound, own_node
 from iocmng.cluster.placing import place
-from iocmng.cluster.plugin_actor import PluginProcess
+from iocmng.cluster.plugin_actor import ForRuns, PluginProcess
 from iocmng.cluster.ray_errors import plugin_call
 from iocmng.cluster.shipping import Shipping
 from iocmng.cluster.uploads import with_uploads
 from iocmng.core.devices import DeviceTable
-from iocmng.core.ports.processes import ANYWHERE, Bundle, FoundProcess, Placement
+from iocmng.core.ports.processes import ANYWHERE, Bundle, FoundFurther, FoundProcess, Placement
 from iocmng.core.source import Source
 from iocmng.core.spec import FilesRef
 from iocmng.errors import IocmngError, PluginCrashed, ServerUnavailable
@@ -122,8 +122,8 @@ class RayLauncher:
     def _handle(self, actor: Coroutine[Any, Any, Any]) -> RayPluginHandle:
         return RayPluginHandle(self._settings, actor, self._shipping, self._devices)
 
-    async def find_processes(self) -> list[FoundProcess]:
-        """Return the processes that an earlier Controller has left and that serve a plugin."""
+    async def find_processes(self) -> list[FoundProcess | FoundFurther]:
+        """Return the processes that an earlier Controller has left, those that serve a plugin and further ones."""
         actors: Any = ray.util.list_named_actors(all_namespaces=True)
         found = await asyncio.gather(*(self._look_at(actor["name"]) for actor in actors if _is_ours(actor)))
         self.fill()
@@ -131,23 +131,30 @@ class RayLauncher:
         await asyncio.to_thread(forget_words, self._settings, {words.file for _, words in processes if words})
         return [process for process, _ in processes]
 
-    async def _look_at(self, name: str) -> tuple[FoundProcess, LastWords | None] | None:
+    async def _look_at(self, name: str) -> tuple[FoundProcess | FoundFurther, LastWords | None] | None:
         handle = self._handle(_known_process(name))
         try:
             async with asyncio.timeout(FOUND_TIMEOUT):
                 await asyncio.shield(handle.warmed)
                 served = await handle.describe()
-                retires = served is None and await handle.retire()
         except (IocmngError, TimeoutError) as error:
             _log.error("the process %s does not answer and is ended: %r", name, error)
             await handle.kill()
             return None
         if served is None:
-            if not retires:  # else it finishes a run for which nobody waits any longer
-                await handle.kill()
+            await handle.kill()
             return None
+        if isinstance(served, ForRuns):
+            return FoundFurther(handle, served.spec, served.bundle, served.run), None
         found = FoundProcess(
-            handle, served.spec, served.bundle, served.facts, served.endpoint, served.report, served.running
+            handle,
+            served.spec,
+            served.bundle,
+            served.facts,
+            served.endpoint,
+            served.report,
+            served.running,
+            served.run,
         )
         return found, served.words
 

@@ -8,6 +8,7 @@ import faulthandler
 import os
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,12 @@ from iocmng.core.manifest import NO_SCHEDULE
 from iocmng.core.names import plugin_pv_prefix
 from iocmng.core.ports.processes import Bundle
 from iocmng.core.pv_fields import PvValue
-from iocmng.core.runs import RunOrder, RunOutcome
+from iocmng.core.runs import HeldRun, RunOrder, RunOutcome
 from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Report
 from iocmng.epics.clients import EpicsPvClient
 from iocmng.epics.ioc import SoftIoc
 from iocmng.epics.loader import load_epics
-from iocmng.errors import CheckFailure, PluginCrashed, PluginRejected, WrongKind
+from iocmng.errors import CheckFailure, PluginCrashed, PluginRejected, WrongKind, WrongState
 from iocmng.loading.importer import load_class
 from iocmng.ophyd import device_provider
 from iocmng.settings import Settings
@@ -56,6 +57,16 @@ class Served:
     report: Report
     running: bool
     words: LastWords | None
+    run: HeldRun | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForRuns:
+    """What a process is for that serves nothing, see core.ports.FoundFurther."""
+
+    spec: PluginSpec
+    bundle: Bundle
+    run: HeldRun | None
 
 
 class PluginProcess:
@@ -72,6 +83,8 @@ class PluginProcess:
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
         self._only_runs = False
+        self._run: tuple[int, Future[RunOutcome]] | None = None
+        self._controllers = 0
 
     async def warm(self) -> tuple[int, str]:
         """Load Python's and EPICS's libraries before a plugin is known; return the process id and Ray's node id.
@@ -92,11 +105,21 @@ class PluginProcess:
         self._host = PluginHost(SoftIoc(), time, notify, hands_out_runs=True)
         await asyncio.wrap_future(self._host.thread.submit(load_epics))
 
-    async def describe(self) -> tuple[Served | None, float]:
-        """Return what this process serves, for a Controller that finds it, or None; and the time, see `next_report`."""
-        if self._served is None or self._host is None:
+    async def describe(self) -> tuple[Served | ForRuns | None, float]:
+        """Return what this process is for, for a Controller that finds it, or None; and the time, see `next_report`.
+
+        Calls of the Controller before, which nobody waits for any longer, must not take what this one is to be told.
+        """
+        self._controllers += 1
+        if self._host is None:
             return None, now()
-        return replace(self._served, report=self._host.report()), now()
+        run = None if self._run is None else HeldRun(self._run[0], not self._run[1].done())
+        if self._only_runs:
+            self._host.tell_again()
+            return ForRuns(self._spec, self._bundle, run), now()
+        if self._served is None:
+            return None, now()
+        return replace(self._served, report=self._host.report(), run=run), now()
 
     async def note_fatal_signals(self, words: LastWords) -> None:
         """Have Python write down where author's code was when a signal such as SIGSEGV ends the process."""
@@ -172,12 +195,14 @@ class PluginProcess:
         """
         assert self._host is not None
         self._renew(lease, since)
+        controller = self._controllers
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 await self._changed.wait()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._urgent.wait(), REPORT_PERIOD)
                     await asyncio.sleep(REPORT_PAUSE)
+        self._check_newest(controller)
         self._changed.clear()
         self._urgent.clear()
         return self._host.report(), now()
@@ -197,7 +222,22 @@ class PluginProcess:
     async def run_job(self, order: RunOrder) -> tuple[RunOutcome, Report]:
         """Run the job once; return what became of it, and what there is to tell then."""
         assert self._host is not None
-        outcome = await asyncio.wrap_future(self._host.run_job(order))
+        self._run = order.run, self._host.run_job(order)
+        return await self.outcome_of(order.run)
+
+    async def outcome_of(self, run: int) -> tuple[RunOutcome, Report]:
+        """Return the same for the newest run that this process was told of, when it has ended.
+
+        Raises:
+            WrongState: If it is another one.
+        """
+        assert self._host is not None
+        if self._run is None or self._run[0] != run:
+            raise WrongState(f"this process does not know how run {run} ended")
+        controller = self._controllers
+        # Shielded: the run is not to end with the Controller that waits for it.
+        outcome = await asyncio.shield(asyncio.wrap_future(self._run[1]))
+        self._check_newest(controller)
         return outcome, self._host.report()
 
     async def prepare_runs(
@@ -208,15 +248,8 @@ class PluginProcess:
         self._host.serve_nothing()
         await self.prepare(spec, bundle, site_prefix, settings, devices)
         await self._build(None)
+        self._host.look_after()
         self._only_runs = True
-
-    async def retire(self) -> bool:
-        """End this process as soon as its run has ended; return False if it is none that is for runs alone."""
-        if not self._only_runs or self._host is None:
-            return False
-        ended = self._host.thread.submit(lambda: None)  # behind the run that goes on
-        ended.add_done_callback(lambda _: os._exit(0))
-        return True
 
     async def pv_values(self) -> dict[str, PvValue]:
         """Return the values of the plugin's own PVs."""
@@ -245,7 +278,7 @@ class PluginProcess:
 
     async def end(self) -> Report | None:
         """Run cleanup(); return the last report, which has its log lines."""
-        self._served = None
+        self._served, self._only_runs = None, False
         if self._host is None or self._identity is None:
             return None
         await asyncio.wrap_future(self._host.end())
@@ -271,6 +304,11 @@ class PluginProcess:
         assert self._host is not None
         if lease is not None and not self._lease.renew(lease, since, self._host):
             raise PluginCrashed("its lease had ended when the Controller's call came")
+
+    def _check_newest(self, controller: int) -> None:
+        """Raise, to nobody, where another Controller has taken this process over since a call began."""
+        if controller != self._controllers:
+            raise WrongState("another Controller has taken this process over")
 
     def _note(self, urgent: bool) -> None:
         self._changed.set()

@@ -11,6 +11,7 @@ from typing import Any
 from iocmng.cluster.bundle_book import BundleBook
 from iocmng.cluster.keeper import Keeper
 from iocmng.cluster.registry import Registry
+from iocmng.cluster.run_workers import Further
 from iocmng.cluster.runs import Runs
 from iocmng.cluster.watcher import Watcher
 from iocmng.core.lifecycle import Phase
@@ -98,8 +99,8 @@ class Processes:
             self._registry.observe(spec.name, self._registry.observed[spec.name].phase, facts=facts)
         return handle
 
-    async def further(self, name: str) -> PluginHandle:
-        """Return a further process of a job that is up, for runs alone.
+    async def further(self, name: str) -> Further:
+        """Return a further process of a job that is up, for runs alone, and its watchdog.
 
         Raises:
             IocmngError: Why there can be none.
@@ -109,7 +110,7 @@ class Processes:
         handle = await self._launcher.take_process(Placement(resources, labels))
         async with killed_on_failure(handle):
             await handle.prepare_runs(spec, bundle, self._site_prefix)
-        return handle
+        return handle, bundle.manifest.watchdog
 
     async def start(self, spec: PluginSpec, bundle: Bundle, handle: PluginHandle, *, keep: bool = False) -> None:
         """Have a process that is ready serve its plugin, and watch it from then on.

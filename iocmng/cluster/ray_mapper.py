@@ -57,11 +57,19 @@ class RayMapper:
             crew.dismiss()
 
     def _limit(self, max_parallel: int | None) -> int:
-        """Return how many workers there may be: no more than the cluster will ever have room for."""
-        cpus = float(ray.cluster_resources().get("CPU", 1))
-        if max_parallel is None:
-            return max(1, int(cpus))
-        return max(1, min(max_parallel, int(cpus / self._settings.map_worker_cpus)))
+        """Return how many workers there may be."""
+        return most_workers(float(ray.cluster_resources().get("CPU", 1)), self._settings.map_worker_cpus, max_parallel)
+
+
+def most_workers(cpus: float, each: float, max_parallel: int | None) -> int:
+    """Return how many workers there may be: no more than the cluster will ever have room for, and one in any case.
+
+    Args:
+        cpus: CPUs of the cluster.
+        each: CPUs that each worker books.
+        max_parallel: As many as the author wants; None is one for each CPU.
+    """
+    return max(1, min(int(cpus) if max_parallel is None else max_parallel, int(cpus / each)))
 
 
 class _Crew:

@@ -117,6 +117,11 @@ class Registry:
         self.on_change(name)
         return status
 
+    def secrets_of(self, name: str) -> frozenset[str] | None:
+        """Return the names of a plugin's parameters whose values are never shown; None where that is not known."""
+        status = self.observed.get(name)
+        return status.facts.secrets if status is not None and status.facts is not None else None
+
     def report(self, name: str, report: Report, *, urgent: bool = False) -> None:
         """Note what a plugin's process says of itself.
 

@@ -13,6 +13,7 @@ from typing import Any
 from iocmng.cluster.keeper import Keeper
 from iocmng.cluster.registry import Registry
 from iocmng.core.runs import RUN_LOG_LINES, Run, RunReport, RunRequest, RunState
+from iocmng.core.secrets import without_secrets
 from iocmng.errors import StateUnavailable, UnknownRun
 
 SAVE_AGAIN = 1.0
@@ -106,6 +107,13 @@ class RunBook:
         )
         return OpenRun(run)
 
+    def unknown(self, job: str, number: int) -> OpenRun:
+        """Return a run that goes on in a process although the store does not know it: it is counted, and not kept."""
+        moment = time.time()
+        run = Run(number, job, RunState.RUNNING, queued_at=moment, started_at=moment)
+        one = self._open[number] = OpenRun(run, is_kept=False, is_stored=True)
+        return one
+
     def find(self, job: str, run: int) -> OpenRun | None:
         """Return a run of this job that has not ended."""
         found = self._open.get(run)
@@ -139,6 +147,9 @@ class RunBook:
         Raises:
             StateUnavailable: If it had to be kept first, and cannot be.
         """
+        secrets = self._registry.secrets_of(one.run.job)
+        if secrets:  # nobody needs them any longer
+            changes["parameters"] = without_secrets(one.run.parameters, secrets)
         ended = one.whole().moved(state, message=message, ended_at=time.time(), **changes)
         try:
             if one.is_kept:

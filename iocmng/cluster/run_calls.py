@@ -9,6 +9,7 @@ from dataclasses import replace
 from iocmng.cluster.calls import Calls
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.runs import Run, RunRequest, RunState
+from iocmng.core.secrets import without_secrets
 from iocmng.errors import WrongKind
 
 
@@ -35,7 +36,7 @@ class RunCalls(Calls):
         asked = await asyncio.shield(one.ended) if wait else one.run
         if not wait:
             self._registry.refresh((name,))
-        return replace(asked, log=()), self._registry.announced
+        return self._shown(replace(asked, log=())), self._registry.announced
 
     async def cancel_run(self, name: str, run: int, wait: bool) -> tuple[Run, int]:
         """Cancel a run; return it and the version that shows it.
@@ -52,12 +53,12 @@ class RunCalls(Calls):
         self._find_job(name)
         one = await self._runs.cancel(name, run)
         run_now = await asyncio.shield(one.ended) if wait or one.ended.done() else one.whole()
-        return run_now, self._registry.announced
+        return self._shown(run_now), self._registry.announced
 
     async def runs(self, name: str, states: Collection[RunState], before: int | None, limit: int) -> list[Run]:
         """Return a job's runs without their log lines, newest first; see StateStore.runs."""
         self._find_job(name)
-        return await self._runs.runs(name, states, before, limit)
+        return [self._shown(run) for run in await self._runs.runs(name, states, before, limit)]
 
     async def run(self, name: str, run: int) -> Run:
         """Return a run of a job with its log lines.
@@ -66,7 +67,11 @@ class RunCalls(Calls):
             UnknownRun: If there is none of this id.
         """
         self._find_job(name)
-        return await self._runs.run(name, run)
+        return self._shown(await self._runs.run(name, run))
+
+    def _shown(self, run: Run) -> Run:
+        """Return a run without the secrets among its parameters."""
+        return replace(run, parameters=without_secrets(run.parameters, self._registry.secrets_of(run.job)))
 
     def _find_job(self, name: str) -> None:
         spec, status = self._find(name, None), self._registry.observed.get(name)

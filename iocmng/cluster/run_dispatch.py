@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from iocmng.cluster.keeper import Keeper
@@ -13,12 +13,13 @@ from iocmng.cluster.registry import Registry
 from iocmng.cluster.run_book import OpenRun, RunBook
 from iocmng.cluster.run_execution import RunEnd, carry_out
 from iocmng.cluster.run_lines import RunLine
-from iocmng.cluster.run_workers import Workers
+from iocmng.cluster.run_workers import Further, Worker, Workers
 from iocmng.cluster.watcher import Watcher
 from iocmng.core.builtin_pvs import JobState
 from iocmng.core.lifecycle import Phase
 from iocmng.core.ports.processes import PluginHandle
-from iocmng.core.runs import Run, RunLimits, RunState
+from iocmng.core.runs import Run, RunLimits, RunOrder, RunOutcome, RunState
+from iocmng.core.spec import Report
 from iocmng.errors import IocmngError, PluginCrashed, StateUnavailable
 
 TRY_AGAIN = 1.0
@@ -45,9 +46,9 @@ class RunDispatch:
         self._workers = Workers(registry, self._book, watcher, self.pump)
         self._lines: dict[str, RunLine] = {}
         self._asides: set[asyncio.Task[None]] = set()
-        self._ends = False
+        self._begun = self._ends = False
 
-    def spawn_with(self, spawn: Callable[[str], Coroutine[Any, Any, PluginHandle]]) -> None:
+    def spawn_with(self, spawn: Callable[[str], Coroutine[Any, Any, Further]]) -> None:
         """Make further processes of a job in this way, by its name."""
         self._workers.spawn = spawn
 
@@ -63,7 +64,7 @@ class RunDispatch:
         may_start = self._may_start(name, line)
         while may_start and line.queued and line.queued[0].is_stored and self._has_place(name, line, line.queued[0]):
             self._start(name, line, line.queued.pop(0))
-        more = min(len(line.queued), self._concurrency(name) - line.going_on)
+        more = min(len(line.queued), self._concurrency(name) - len(line.running))
         if may_start and more > 0 and self._concurrency(name) > 1:
             self._workers.ensure(name, more)
         if line.is_empty:
@@ -90,14 +91,14 @@ class RunDispatch:
         """Return whether the job is up, and nothing speaks against a further run but the room for it."""
         status = self._registry.observed.get(name)
         is_up = status is not None and status.phase is Phase.ACTIVE and name in self._watcher.handles
-        return is_up and not self._ends and not line.is_held
+        return is_up and self._begun and not self._ends and not line.is_held
 
     def _has_place(self, name: str, line: RunLine, one: OpenRun) -> bool:
         """Return whether there is room for a run; where that is in a further process, it is taken."""
+        if len(line.running) >= self._concurrency(name):
+            return False
         if line.is_own_free:
             return True
-        if line.going_on >= self._concurrency(name):
-            return False
         worker = self._workers.take(name, one.run.id)
         if worker is not None:
             line.workers[one.run.id] = worker
@@ -109,12 +110,32 @@ class RunDispatch:
         before = one.run
         generation = self._registry.observed[name].generation
         one.run = before.moved(RunState.RUNNING, started_at=time.time(), generation=generation)
-        line.running[before.id] = one
-        one.on_end = lambda: self._leave_place(line, before.id)
-        task = asyncio.create_task(self._run(name, line, one, before, kept), name=f"run {before.id} {name}")
-        line.tasks[before.id] = task
-        task.add_done_callback(lambda _: self._done(name, line, before.id))
+        self._occupy(name, line, one, self._run(name, line, one, before, kept))
         return kept
+
+    def _take_over(self, name: str, one: OpenRun, handle: PluginHandle, worker: Worker | None) -> None:
+        """Wait for the end of a run that a process was told of by an earlier Controller.
+
+        Args:
+            name: Name of the job.
+            one: The run.
+            handle: The process.
+            worker: The same, if it is a further one.
+        """
+        line = self._line(name)
+        if worker is not None:
+            line.workers[one.run.id] = worker
+        self._occupy(
+            name, line, one, self._see_to_its_end(name, one, lambda: self._taken_over(name, line, one, handle))
+        )
+
+    def _occupy(self, name: str, line: RunLine, one: OpenRun, work: Coroutine[Any, Any, None]) -> None:
+        """Do what a run needs; it has its place until that is done, or it has ended."""
+        number = one.run.id
+        line.running[number] = one
+        one.on_end = lambda: self._leave_place(line, number)
+        task = line.tasks[number] = asyncio.create_task(work, name=f"run {number} {name}")
+        task.add_done_callback(lambda _: self._done(name, line, number))
 
     @staticmethod
     def _leave_place(line: RunLine, number: int) -> None:
@@ -135,10 +156,13 @@ class RunDispatch:
             return
         if not kept.done():
             kept.set_result(None)
+        await self._see_to_its_end(name, one, lambda: self._carried_out(name, line, one))
+
+    async def _see_to_its_end(self, name: str, one: OpenRun, carry_out: Callable[[], Awaitable[RunEnd]]) -> None:
         try:
-            end = await self._carried_out(name, line, one)
+            end = await carry_out()
         except Exception as error:  # noqa: BLE001  boundary: whoever waits for the run must hear of it
-            _log.exception("an error of iocmng itself in run %d of %s", before.id, name)
+            _log.exception("an error of iocmng itself in run %d of %s", one.run.id, name)
             end = RunEnd(RunState.FAILED, f"internal error, please report it: {type(error).__name__}: {error}")
         if end.log:
             one.log.clear()
@@ -154,7 +178,25 @@ class RunDispatch:
             return RunEnd(one.asked or RunState.LOST, f"{one.why or 'its process ended'} before it began")
         if worker is not None:
             return await self._workers.carry_out(worker, one, self._limits.grace)
-        end = await carry_out(one, handle, lambda why: self._watcher.put_down(name, handle, why), self._limits.grace)
+        order = RunOrder(one.run.id, one.run.parameters)
+        return await self._in_own_process(name, line, one, handle, handle.run_job(order))
+
+    async def _taken_over(self, name: str, line: RunLine, one: OpenRun, handle: PluginHandle) -> RunEnd:
+        if worker := line.workers.get(one.run.id):
+            return await self._workers.carry_out_on(worker, one, self._limits.grace)
+        return await self._in_own_process(name, line, one, handle, handle.outcome_of(one.run.id))
+
+    async def _in_own_process(
+        self,
+        name: str,
+        line: RunLine,
+        one: OpenRun,
+        handle: PluginHandle,
+        outcome: Coroutine[Any, Any, tuple[RunOutcome, Report]],
+    ) -> RunEnd:
+        end = await carry_out(
+            one, handle, outcome, lambda why: self._watcher.put_down(name, handle, why), self._limits.grace
+        )
         if end.report is not None:
             self._registry.report(name, end.report)
         if end.lost_process:

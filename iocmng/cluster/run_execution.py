@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from iocmng.cluster.run_book import OpenRun
 from iocmng.core.ports.processes import PluginHandle
-from iocmng.core.pv_fields import PvValue
-from iocmng.core.runs import Run, RunOrder, RunOutcome, RunState, outcome_state
+from iocmng.core.runs import Run, RunOutcome, RunState, outcome_state
 from iocmng.core.spec import Report
 from iocmng.errors import IocmngError, PluginCrashed
 
@@ -44,49 +44,69 @@ class RunEnd:
 async def carry_out(
     one: OpenRun,
     handle: PluginHandle,
+    outcome: Coroutine[Any, Any, tuple[RunOutcome, Report]],
     put_down: Callable[[str], Awaitable[None]],
     grace: float,
-    pvs: Mapping[str, PvValue] | None = None,
 ) -> RunEnd:
     """Have a process run a job once, and see to its end.
 
     Args:
         one: The run.
         handle: The process.
+        outcome: Brings the outcome: run_job() of the process, or outcome_of() where it knows the run already.
         put_down: Kills the process where the run does not end otherwise; is told why.
         grace: Seconds that the run has to end after it was told to.
-        pvs: Values of the job's PVs, where the process serves none.
     """
-    call: _Call = asyncio.ensure_future(handle.run_job(RunOrder(one.run.id, one.run.parameters, pvs)))
+    call: _Call = asyncio.ensure_future(outcome)
     try:
         await _until_it_is_to_end(one, call)
         if not call.done():
             await _end(one, call, handle, put_down, grace)
-        outcome, report = await call
+        ended, report = await call
     except PluginCrashed as error:
         return _without_process(one, str(error))
     except IocmngError as error:
         return RunEnd(RunState.FAILED, str(error))
     finally:
         call.cancel()
-    state = outcome_state(outcome, one.asked)
-    message = str(outcome.result.get("message") or "")
+    if ended.was_cancelled and one.asked is None:
+        one.ask(*_asked_before(one.run))
+    state = outcome_state(ended, one.asked)
+    message = str(ended.result.get("message") or "")
     if state is one.asked and (one.is_leaving or state is RunState.TIMED_OUT):
         message = f"{one.why}; {message}" if message else one.why
     elif state is one.asked:
         message = message or one.why
-    return RunEnd(state, message, outcome.result, outcome.log, report)
+    return RunEnd(state, message, ended.result, ended.log, report)
 
 
 async def _until_it_is_to_end(one: OpenRun, call: _Call) -> None:
     """Wait until a run has ended, or is to end: somebody asks for it, or its time is over."""
     asking = asyncio.create_task(one.asking.wait())
     try:
-        await asyncio.wait((call, asking), timeout=one.run.timeout, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((call, asking), timeout=_left(one.run), return_when=asyncio.FIRST_COMPLETED)
     finally:
         asking.cancel()
     if not call.done() and one.asked is None:
-        one.ask(RunState.TIMED_OUT, f"it took longer than {one.run.timeout:g} s")
+        one.ask(RunState.TIMED_OUT, _too_long(one.run))
+
+
+def _left(run: Run) -> float | None:
+    """Return the seconds that a run may still take: it may have begun under an earlier Controller."""
+    if run.timeout is None or run.started_at is None:
+        return run.timeout
+    return min(run.timeout, max(0.0, run.started_at + run.timeout - time.time()))
+
+
+def _too_long(run: Run) -> str:
+    return f"it took longer than {run.timeout:g} s"
+
+
+def _asked_before(run: Run) -> tuple[RunState, str]:
+    """Return why a run was told to end, where an earlier Controller has told it."""
+    if _left(run) == 0:
+        return RunState.TIMED_OUT, _too_long(run)
+    return RunState.CANCELLED, "cancelled"
 
 
 async def _end(

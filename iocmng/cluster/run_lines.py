@@ -20,7 +20,6 @@ class RunLine:
         running: Runs that go on, by id.
         tasks: What carries these out, by id.
         workers: Further processes in which they go on, by id; a run that is not here goes on in the job's own.
-        foreign: Run that goes on in the job's process although no Controller waits for it any longer.
         is_held: Whether it waits because the store cannot be written.
         notice: What the job's next process has to show, because the one before could not.
     """
@@ -29,24 +28,18 @@ class RunLine:
     running: dict[int, OpenRun] = field(default_factory=dict[int, OpenRun])
     tasks: dict[int, asyncio.Task[None]] = field(default_factory=dict[int, "asyncio.Task[None]"])
     workers: dict[int, Worker] = field(default_factory=dict[int, Worker])
-    foreign: int | None = None
     is_held: bool = False
     notice: str = ""
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to remember."""
-        return not (self.queued or self.tasks or self.foreign or self.notice)
+        return not (self.queued or self.tasks or self.notice)
 
     @property
     def is_own_free(self) -> bool:
         """Whether no run goes on in the job's own process."""
-        return self.foreign is None and self.running.keys() <= self.workers.keys()
-
-    @property
-    def going_on(self) -> int:
-        """How many runs go on, the one included for which nobody waits."""
-        return len(self.running) + (self.foreign is not None)
+        return self.running.keys() <= self.workers.keys()
 
 
 def overview(line: RunLine | None, last: tuple[int, RunState] | None) -> dict[str, Any]:

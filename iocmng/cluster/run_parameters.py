@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from iocmng.core.json_values import deep_merge
 from iocmng.core.parameters import run_refused
 from iocmng.core.ports.processes import PluginHandle
 from iocmng.core.spec import PluginFacts
@@ -33,7 +32,7 @@ async def check_run_parameters(
         return
     if facts.declared is not None:
         try:
-            facts.declared.check(deep_merge(facts.parameters, parameters))
+            facts.declared.check_run(facts.parameters, parameters)
         except PluginRejected as error:
             raise run_refused(error) from None
     elif handle is not None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from iocmng.cluster.hearing import ANSWER_EVERY, check_hung, hear
 from iocmng.cluster.registry import Registry
 from iocmng.cluster.run_book import OpenRun, RunBook
 from iocmng.cluster.run_execution import RunEnd, carry_out
-from iocmng.cluster.watcher import ANSWER_EVERY, Watcher
+from iocmng.cluster.watcher import Watcher
 from iocmng.core.builtin_pvs import JobState
-from iocmng.core.ports.processes import PluginHandle
+from iocmng.core.manifest import Watchdog
+from iocmng.core.ports.processes import FoundFurther, PluginHandle
 from iocmng.core.pv_fields import PvValue
-from iocmng.core.runs import RunState
+from iocmng.core.runs import RunOrder, RunOutcome, RunState
 from iocmng.core.spec import Report
 from iocmng.errors import IocmngError, PluginCrashed, WrongState
 
@@ -33,17 +36,23 @@ _LAST = 2**62
 _log = logging.getLogger(__name__)
 
 
+Further = tuple[PluginHandle, Watchdog | None]
+"""A further process, and what its config.yaml says of calls that hang."""
+
+
 @dataclass(slots=True, eq=False)
 class Worker:
     """A further process of a job.
 
     Attributes:
+        watchdog: What config.yaml says of calls that hang.
         run: The run that goes on in it.
         ending: Ends it when it has been idle for long enough.
     """
 
     job: str
     handle: PluginHandle
+    watchdog: Watchdog | None = None
     run: int | None = None
     follower: asyncio.Task[None] | None = None
     ending: asyncio.TimerHandle | None = None
@@ -70,8 +79,9 @@ class Workers:
         self._workers: dict[str, list[Worker]] = {}
         self._starting: dict[str, list[asyncio.Task[None]]] = {}
         self._not_before: dict[str, float] = {}
+        self._silent: set[Worker] = set()
         self._ends: set[asyncio.Task[None]] = set()
-        self.spawn: Callable[[str], Awaitable[PluginHandle]] | None = None
+        self.spawn: Callable[[str], Awaitable[Further]] | None = None
 
     def take(self, job: str, run: int) -> Worker | None:
         """Return an idle further process of a job, for this run."""
@@ -112,7 +122,26 @@ class Workers:
             return RunEnd(RunState.FAILED, f"{job} did not tell the values of its PVs, so it was not run: {error!r}")
         begins = Report(0, "running", JobState.RUNNING.value, "", True, puts=(("PROGRESS", 0, None),))
         await self._show(job, run, begins)
-        end = await carry_out(one, worker.handle, worker.handle.kill, grace, values)
+        order = RunOrder(run, one.run.parameters, values)
+        return await self._see_to_its_end(worker, one, worker.handle.run_job(order), grace)
+
+    async def carry_out_on(self, worker: Worker, one: OpenRun, grace: float) -> RunEnd:
+        """Do the same for a run of which an earlier Controller has told it."""
+        return await self._see_to_its_end(worker, one, worker.handle.outcome_of(one.run.id), grace)
+
+    def take_over(self, found: FoundFurther, run: int) -> Worker:
+        """Return the further process that an earlier Controller has left, for its run."""
+        worker = self._add(found.spec.name, found.handle, found.bundle.manifest.watchdog)
+        worker.run = run
+        return worker
+
+    async def _see_to_its_end(
+        self, worker: Worker, one: OpenRun, outcome: Coroutine[Any, Any, tuple[RunOutcome, Report]], grace: float
+    ) -> RunEnd:
+        job, run = worker.job, one.run.id
+        end = await carry_out(one, worker.handle, outcome, worker.handle.kill, grace)
+        if end.lost_process:
+            await self._until_it_is_gone(worker, run, end.message)
         if end.report is not None:
             self._registry.log(job, end.report.log)
             await self._show(job, run, end.report)
@@ -120,6 +149,13 @@ class Workers:
             await self._show(job, run, Report(_LAST, "error", JobState.FAILED.value, f"run {run}: {end.message}"))
         self.give_back(worker)
         return end
+
+    async def _until_it_is_gone(self, worker: Worker, run: int, why: str) -> None:
+        """Wait as long as a process that cannot be reached may go on with its run, which keeps its place until then."""
+        await worker.handle.kill(why)
+        while unseen := await worker.handle.unseen_for():
+            _log.warning("run %d of %s may go on for %.0f s on a node that cannot be reached", run, worker.job, unseen)
+            await asyncio.sleep(unseen)
 
     def end_all(self, job: str) -> Awaitable[object]:
         """Begin to end all further processes of a job in good order; return what to await until they are gone."""
@@ -150,15 +186,12 @@ class Workers:
         task = asyncio.current_task()
         try:
             assert self.spawn is not None
-            handle = await self.spawn(job)
+            handle, watchdog = await self.spawn(job)
         except IocmngError as error:
             self._not_before[job] = asyncio.get_running_loop().time() + SPAWN_AGAIN
             _log.error("%s gets no further process for a run, which waits for another: %s", job, error)
         else:
-            worker = Worker(job, handle)
-            self._workers.setdefault(job, []).append(worker)
-            worker.follower = asyncio.create_task(self._follow(worker), name=f"follow a further process of {job}")
-            self.give_back(worker)
+            self.give_back(self._add(job, handle, watchdog))
         finally:
             starting = self._starting.get(job, [])
             if task in starting:
@@ -167,12 +200,20 @@ class Workers:
                 self._starting.pop(job, None)
         self._pump(job)
 
+    def _add(self, job: str, handle: PluginHandle, watchdog: Watchdog | None) -> Worker:
+        worker = Worker(job, handle, watchdog)
+        self._workers.setdefault(job, []).append(worker)
+        worker.follower = asyncio.create_task(self._follow(worker), name=f"follow a further process of {job}")
+        return worker
+
     async def _follow(self, worker: Worker) -> None:
         """Hand on what a further process reports, until it ends."""
         try:
             while True:
-                report = await worker.handle.next_report(ANSWER_EVERY)
+                report = await hear(worker.handle, worker.watchdog, lambda seconds: self._note_silence(worker, seconds))
+                self._silent.discard(worker)
                 await self._take(worker, report)
+                check_hung(report, worker.watchdog)
                 if worker.run is not None:
                     await asyncio.sleep(SHOW_EVERY)
         except PluginCrashed as error:
@@ -180,6 +221,14 @@ class Workers:
                 _log.error("a further process of %s: %s", worker.job, error)
                 await worker.handle.kill(str(error))
                 self._pump(worker.job)
+
+    def _note_silence(self, worker: Worker, seconds: float) -> None:
+        if worker not in self._silent:
+            self._silent.add(worker)
+            what = f"with run {worker.run} of {worker.job}" if worker.run is not None else f"of {worker.job}"
+            _log.error(
+                "the further process %s does not answer for more than %g s; cancel the run to end it", what, seconds
+            )
 
     async def _take(self, worker: Worker, report: Report) -> None:
         self._registry.log(worker.job, report.log)
@@ -223,6 +272,7 @@ class Workers:
         if worker not in workers:
             return False
         workers.remove(worker)
+        self._silent.discard(worker)
         if not workers:
             del self._workers[worker.job]
         if worker.ending is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Collection, Set
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any
 
 from iocmng.cluster.keeper import Keeper
@@ -19,7 +19,8 @@ from iocmng.cluster.run_lines import RunLine, overview
 from iocmng.cluster.run_parameters import check_run_parameters
 from iocmng.cluster.watcher import Watcher
 from iocmng.core.lifecycle import Phase
-from iocmng.core.runs import Run, RunCause, RunLimits, RunRequest, RunState, check_queue
+from iocmng.core.ports.processes import FoundFurther
+from iocmng.core.runs import HeldRun, Run, RunCause, RunLimits, RunRequest, RunState, check_queue
 from iocmng.core.spec import Report
 from iocmng.errors import IocmngError, ServerUnavailable, StateUnavailable, WrongState
 
@@ -35,7 +36,6 @@ class Runs(RunDispatch):
     def __init__(self, registry: Registry, keeper: Keeper, watcher: Watcher, limits: RunLimits) -> None:
         super().__init__(registry, keeper, watcher, limits)
         self._left: list[OpenRun] = []
-        self._strays: set[int] = set()
         self._taking: set[str] = set()
         self._leaving: dict[str, Awaitable[object]] = {}
         registry.runs_of = self.overview
@@ -49,27 +49,70 @@ class Runs(RunDispatch):
             StateUnavailable: If the store cannot be read.
         """
         self._left = await self._book.load()
-        # What a process still does of these nobody waits for any longer.
-        self._strays = {one.run.id for one in self._left if one.run.state is RunState.RUNNING}
 
-    async def begin(self, adopted: Set[str]) -> None:
+    async def begin(self, adopted: Mapping[str, HeldRun | None], further: Sequence[FoundFurther] = ()) -> None:
         """Say what became of the runs that had not ended, and start those that still wait.
 
+        A run that a process knows ends as what it was, and has its place until then; one that none knows is lost.
+
         Args:
-            adopted: Jobs and tasks whose processes live; empty if the whole server was restarted.
+            adopted: Jobs and tasks whose processes live, each with the newest run that its process was told of.
+            further: Further processes of jobs that live. If nothing lives, the whole server was restarted.
         """
+        known = self._take_over_all(adopted, further)
+        lives = bool(adopted or further)
         for one in self._left:
             run = one.run
+            if run.id in known:
+                continue
             if run.state is RunState.RUNNING:
-                alive = run.job in adopted
-                await self._book.end(one, RunState.LOST, _STILL_RUNS if alive else _SERVER_ENDED)
-            elif adopted and run.job in self._registry.desired:
+                await self._lose(one, lives)
+            elif lives and run.job in self._registry.desired:
                 self._line(run.job).queued.append(one)
             else:
                 await self._book.end(one, RunState.LOST, _NOT_STARTED)
         self._left = []
-        for name in list(self._lines):
+        self._begun = True
+        for name, line in list(self._lines.items()):
+            line.queued.sort(key=lambda one: one.run.id)  # RUN may have been taken meanwhile
             self.pump(name)
+
+    def _take_over_all(self, adopted: Mapping[str, HeldRun | None], further: Sequence[FoundFurther]) -> set[int]:
+        """Wait for the runs that processes know; return their ids."""
+        open_runs = {one.run.id: one for one in self._left if one.run.state is RunState.RUNNING}
+
+        def find(name: str, held: HeldRun | None) -> OpenRun | None:
+            if held is None or name not in self._registry.desired:
+                return None
+            one = open_runs.get(held.run)
+            if one is not None and one.run.job == name:
+                return one
+            return self._book.unknown(name, held.run) if held.goes_on else None
+
+        known: set[int] = set()
+        for name, held in adopted.items():
+            handle = self._watcher.handles.get(name)
+            if handle is not None and (one := find(name, held)):
+                self._take_over(name, one, handle, None)
+                known.add(one.run.id)
+        for process in further:
+            name = process.spec.name
+            if one := find(name, process.run):
+                self._take_over(name, one, process.handle, self._workers.take_over(process, one.run.id))
+                known.add(one.run.id)
+            else:
+                self._aside(lambda process=process: self._end_further(process))
+        return known
+
+    @staticmethod
+    async def _end_further(process: FoundFurther) -> None:
+        await process.handle.stop()
+
+    async def _lose(self, one: OpenRun, lives: bool) -> None:
+        """Note that nobody knows how a run ended: its process has ended, and nobody was there to see it."""
+        await self._book.end(one, RunState.LOST, _PROCESS_ENDED if lives else _SERVER_ENDED)
+        if lives and one.run.job in self._registry.desired:
+            self._line(one.run.job).notice = f"run {one.run.id}: {one.run.message}"
 
     async def request(self, name: str, request: RunRequest) -> OpenRun:
         """Ask for a run of a job; return it when the store keeps it: it goes on then, or waits for its turn.
@@ -139,14 +182,8 @@ class Runs(RunDispatch):
 
     def take_report(self, name: str, report: Report) -> None:
         """Note what a job's own process says of its run, and take the runs that RUN has asked for."""
-        line = self._lines.get(name)
-        if report.run is not None and report.run.run in self._strays:
-            self._line(name).foreign = report.run.run
-        elif report.run is not None and (one := self._book.find(name, report.run.run)) and not one.run.has_ended:
+        if report.run is not None and (one := self._book.find(name, report.run.run)) and not one.run.has_ended:
             self._book.report(one, report.run)
-        elif line is not None and line.foreign is not None:
-            line.foreign = None
-            self.pump(name)
         if report.wanted_runs and name not in self._taking:
             self._taking.add(name)
             self._aside(lambda: self._run_by_pv(name))
@@ -169,8 +206,6 @@ class Runs(RunDispatch):
             await self._leaving.pop(name)
         if (line := self._lines.get(name)) and line.tasks:
             await asyncio.wait(line.tasks.values(), timeout=LEFT_WITHIN)
-        if line is not None:
-            line.foreign = None
 
     async def forget(self, name: str) -> None:
         """Cancel the runs of a job that is removed; nothing more of them is kept."""
@@ -235,10 +270,7 @@ class Runs(RunDispatch):
                 await handle.show(f"RUN was refused: {error}", "")
 
 
-_STILL_RUNS = (
-    "the Controller died while it ran, so nobody knows how it ended. Its process was left alone and may still finish "
-    "it; further runs wait until it has. Restart the job to end it"
-)
+_PROCESS_ENDED = "its process ended while there was no Controller, so nobody knows how much of it was done"
 _SERVER_ENDED = "the server ended while it ran, so nobody knows how much of it was done"
 _NOT_STARTED = (
     "the server was restarted before it began. It is not run now, because what it moves must not move unasked; ask for "

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.lifecycle import status_word
+from iocmng.core.parameters import OWN_PARAMETERS
 from iocmng.core.schedule import Schedule, effective
+from iocmng.core.secrets import without_secrets
 from iocmng.core.source import GitSource
 from iocmng.core.spec import PluginFacts, PluginSpec, PluginStatus
+from iocmng.core.state import Generation
 from iocmng.core.validation import validation
 
 
@@ -38,6 +41,11 @@ def schedule_in_force(spec: PluginSpec, facts: PluginFacts | None) -> Schedule |
     return effective(spec.schedule, facts.schedule) if facts is not None and is_job else None
 
 
+def shown_schedule(schedule: Schedule, secrets: frozenset[str] | None) -> dict[str, Any]:
+    """Return a schedule as it may be shown."""
+    return {**asdict(schedule), "parameters": without_secrets(schedule.parameters, secrets)}
+
+
 def plugin_view(
     spec: PluginSpec,
     status: PluginStatus,
@@ -49,6 +57,10 @@ def plugin_view(
     facts = status.facts
     is_job = (facts.kind if facts else spec.kind) is Kind.JOB
     schedule = schedule_in_force(spec, facts)
+    # Which ones are secret is not known before the code of this generation has been read.
+    is_known = facts is not None and status.generation == spec.generation
+    secrets = facts.secrets if facts is not None and is_known else None
+    start_parameters = without_secrets(spec.parameters, secrets)
     return {
         "name": spec.name,
         "plugin_type": facts.kind.value if facts else (spec.kind.value if spec.kind else None),
@@ -58,8 +70,8 @@ def plugin_view(
         "plugin_prefix": facts.plugin_prefix if facts else None,
         "pv_prefix": facts.pv_prefix if facts else None,
         "mode": (facts.mode or None) if facts else None,
-        "parameters": dict(facts.parameters) if facts else dict(spec.parameters),
-        "start_parameters": dict(spec.parameters),
+        "parameters": dict(facts.parameters) if facts else start_parameters,
+        "start_parameters": start_parameters,
         "parameters_schema": dict(facts.parameters_schema) if facts and facts.parameters_schema is not None else None,
         "arguments": dict(facts.pv_definitions) if facts else {"inputs": {}, "outputs": {}},
         "pv_definitions": dict(facts.pv_definitions) if facts else {"inputs": {}, "outputs": {}},
@@ -77,7 +89,7 @@ def plugin_view(
         "runs": runs if is_job else None,
         "resources": {**(facts.resources if facts else {}), **spec.resources},
         "node_labels": {**(facts.node_labels if facts else {}), **spec.node},
-        "schedule": None if schedule is None else asdict(schedule),
+        "schedule": None if schedule is None else shown_schedule(schedule, secrets),
         "next_run": iso_time(next_run),
     }
 
@@ -128,3 +140,16 @@ def _record_keys(status: PluginStatus) -> dict[str, Any]:
         "node": endpoint.node if endpoint else None,
         "pid": endpoint.pid if endpoint else None,
     }
+
+
+def generation_shown(generation: Generation, facts: PluginFacts | None) -> Generation:
+    """Return a generation as it may be shown. What the present one declares no longer may have been a secret."""
+    spec = generation.spec
+    if facts is None:
+        secrets = None
+    elif facts.parameters_schema is None:
+        secrets = facts.secrets
+    else:
+        declared = facts.parameters_schema.get("properties", {}).keys() | set(OWN_PARAMETERS)
+        secrets = facts.secrets | (spec.parameters.keys() - declared)
+    return replace(generation, spec=replace(spec, parameters=without_secrets(spec.parameters, secrets)))

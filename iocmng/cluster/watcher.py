@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from iocmng.cluster.hearing import check_hung, hear
 from iocmng.cluster.registry import Registry
 from iocmng.cluster.unseen import Unseen
 from iocmng.cluster.view import iso_time
@@ -16,12 +17,6 @@ from iocmng.core.manifest import Watchdog
 from iocmng.core.ports.processes import PluginHandle
 from iocmng.core.spec import PluginStatus, Report
 from iocmng.errors import IocmngError, PluginCrashed
-
-SILENCE = 30.0
-"""Seconds without an answer after which a process without a watchdog of its own is said to hang."""
-
-ANSWER_EVERY = 5.0
-"""Seconds after which a process answers at the latest, also if it has nothing to tell."""
 
 _log = logging.getLogger(__name__)
 
@@ -95,8 +90,7 @@ class Watcher:
             while True:
                 report = await self._next_report(name, handle, watchdog)
                 self._registry.report(name, report)
-                if report.hung and watchdog is not None and watchdog.restart:
-                    raise PluginCrashed(f"killed by its watchdog: {report.message}")
+                check_hung(report, watchdog)
         except PluginCrashed as error:
             # Until it is over, whoever replaces or removes the plugin finds this process and sees to its end himself.
             await handle.kill(str(error))
@@ -107,16 +101,7 @@ class Watcher:
             self._crashed(name, str(error), unseen, counts=handle not in self._put_down)
 
     async def _next_report(self, name: str, handle: PluginHandle, watchdog: Watchdog | None) -> Report:
-        call = asyncio.ensure_future(handle.next_report(_answer_within(watchdog)))
-        try:
-            limit = _answer_within(watchdog) + (watchdog.seconds if watchdog else SILENCE)
-            while not (await asyncio.wait({call}, timeout=limit))[0]:
-                self._silent(name, limit)
-                if watchdog is not None and watchdog.restart:
-                    raise PluginCrashed(f"killed by its watchdog: it did not answer for {limit:g} s")
-            report = await call
-        finally:
-            call.cancel()
+        report = await hear(handle, watchdog, lambda seconds: self._silent(name, seconds))
         if self._registry.observed[name].silent:
             self._registry.observe(name, self._registry.observed[name].phase, silent=False, message="")
         return report
@@ -163,7 +148,3 @@ class Watcher:
     def _retry(self, crashes: int, wait: float = 0.0) -> dict[str, float]:
         delay = max(wait, self._policy.delay(crashes))
         return {"retry_at": time.monotonic() + delay, "next_try": time.time() + delay}
-
-
-def _answer_within(watchdog: Watchdog | None) -> float:
-    return min(ANSWER_EVERY, watchdog.seconds / 2) if watchdog else ANSWER_EVERY

@@ -129,7 +129,7 @@ def _with_defaults(place: str, entry: Entry, defaults: Any) -> Entry:
 
 def _devices(place: str, ioc: str, entry: Entry, problems: list[str]) -> Iterator[DeviceSpec]:
     """Return the devices of one IOC; one without `devices` is one itself."""
-    if str(entry.get("disable", False)).lower() == "true":
+    if _is_disabled(entry):
         return
     prefix = ":".join(part for key in ("iocprefix", "iocroot") if (part := _text(place, entry, key)))
     below = {key: value for key, value in entry.items() if key != "devices"} | {"iocname": ioc}
@@ -139,6 +139,8 @@ def _devices(place: str, ioc: str, entry: Entry, problems: list[str]) -> Iterato
             yield spec
         return
     for where, name, device in _named(f"{place}.devices", listed, "device", problems):
+        if _is_disabled(device):
+            continue
         try:
             spec = _spec(where, name, f"{prefix}:{name}" if prefix else name, below | device)
         except _Unfit as unfit:
@@ -146,6 +148,10 @@ def _devices(place: str, ioc: str, entry: Entry, problems: list[str]) -> Iterato
             continue
         if spec is not None:
             yield spec
+
+
+def _is_disabled(entry: Entry) -> bool:
+    return str(entry.get("disable", False)).lower() == "true"
 
 
 def _spec(place: str, name: str, prefix: str, config: Entry) -> DeviceSpec | None:

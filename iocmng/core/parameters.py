@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, RootModel, model_validator
 
+from iocmng.core.json_values import deep_merge
 from iocmng.core.parameter_types import Parameter
 from iocmng.core.pv_fields import misplaced
 from iocmng.core.words import nearest
@@ -31,6 +32,11 @@ class ParametersSchema(RootModel[dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9
                 raise misplaced(own_parameter_problem(), name)
         return self
 
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Names of the parameters whose values are never shown."""
+        return frozenset(name for name, parameter in self.root.items() if parameter.secret)
+
     def to_json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the parameters; units stand under `x-unit`."""
         required = [name for name, parameter in self.root.items() if parameter.required]
@@ -41,12 +47,15 @@ class ParametersSchema(RootModel[dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9
             **closed(),
         }
 
-    def problems(self, values: Mapping[str, Any], *, complete: bool) -> list[tuple[str, str]]:
+    def problems(
+        self, values: Mapping[str, Any], *, complete: bool, elsewhere: Container[str] = ()
+    ) -> list[tuple[str, str]]:
         """Return the mistakes, each as the parameter's name and what is to be said of it.
 
         Args:
             values: The values given.
             complete: Whether it is a mistake that a required one is missing.
+            elsewhere: Those that are given, though not here.
         """
         found: list[tuple[str, str]] = []
         for name, value in values.items():
@@ -56,11 +65,28 @@ class ParametersSchema(RootModel[dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9
                 elif name not in OWN_PARAMETERS:
                     raise ValueError(unknown_parameter(name, self.root))
             except ValueError as error:
-                found.append((name, f": {error}"))
+                is_secret = name in self.root and self.root[name].secret
+                found.append((name, f": {_SECRET_PROBLEM if is_secret else error}"))
         if complete:
-            missing = (name for name, parameter in self.root.items() if parameter.required and name not in values)
+            required = (name for name, parameter in self.root.items() if parameter.required)
+            missing = (name for name in required if name not in values and name not in elsewhere)
             found += [(name, " is missing; it must be given") for name in missing]
         return found
+
+    def check_run(self, own: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
+        """Check the parameters of a run.
+
+        Args:
+            own: The job's own as they are shown, so without its secrets, which have been checked.
+            overrides: Those of the run, laid over them, deeply.
+
+        Raises:
+            PluginRejected: With one entry for each wrong one.
+        """
+        hidden = self.secrets & own.keys()
+        values = deep_merge({name: value for name, value in own.items() if name not in hidden}, overrides)
+        if problems := self.problems(values, complete=True, elsewhere=hidden):
+            raise _rejected(problems)
 
     def check(self, values: Mapping[str, Any], *, complete: bool = True) -> dict[str, Any]:
         """Return the values as the plugin gets them, with the defaults of those that are not given.
@@ -73,7 +99,7 @@ class ParametersSchema(RootModel[dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9
             PluginRejected: With one entry for each wrong one.
         """
         if problems := self.problems(values, complete=complete):
-            raise parameters_rejected([f"parameters.{name}{problem}" for name, problem in problems])
+            raise _rejected(problems)
         checked = {name: value for name, value in values.items() if name not in self.root}
         for name, parameter in self.root.items():
             if name in values:
@@ -81,6 +107,13 @@ class ParametersSchema(RootModel[dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9
             elif (default := parameter.fallback()) is not None:
                 checked[name] = default
         return checked
+
+
+_SECRET_PROBLEM = "does not fit what parameters_schema says of it (it is secret, so its value is not shown)"
+
+
+def _rejected(problems: list[tuple[str, str]]) -> PluginRejected:
+    return parameters_rejected([f"parameters.{name}{problem}" for name, problem in problems])
 
 
 def closed() -> dict[str, Any]:

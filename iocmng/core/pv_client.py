@@ -22,6 +22,10 @@ def install(client: PvClient | None) -> None:
 def get(pv_name: str, timeout: float = 5.0) -> Any:
     """Return the value of a PV, waiting `timeout` seconds at most.
 
+    It is a float, an int, a str, for an enum or a binary record the number of its state, a numpy array for an array of
+    numbers and a list for one of texts, over PV Access and Channel Access alike. Channel Access has no 64-bit and no
+    unsigned 32-bit numbers: such values come as floats there.
+
     Raises:
         ServerUnavailable: If no client is installed in this process.
         TimedOut: If the PV does not answer in time.

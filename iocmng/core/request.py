@@ -12,6 +12,7 @@ from iocmng.core.json_values import json_problem, merge_patch
 from iocmng.core.manifest import LabelTable, ResourceTable
 from iocmng.core.names import PLUGIN_NAME_PATTERN
 from iocmng.core.schedule_section import ScheduleField, schedule_of
+from iocmng.core.secrets import kept_secrets
 from iocmng.core.source import GitSource, LocalSource, Source
 from iocmng.core.spec import PluginSpec
 from iocmng.errors import InvalidRequest
@@ -174,6 +175,7 @@ class PluginChange(BaseModel):
         if "schedule" in given:
             simple["schedule"] = schedule_of(self.schedule)
         parameters = {} if self.parameters is None else merge_patch(spec.parameters, self.parameters)
+        parameters = kept_secrets(parameters, spec.parameters)
         return replace(spec, source=source, parameters=parameters, **simple)
 
 

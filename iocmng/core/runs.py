@@ -147,6 +147,19 @@ class RunOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldRun:
+    """The newest run that a process was told of. It keeps how that ended until it is told of another one.
+
+    Attributes:
+        run: Id of the run.
+        goes_on: Whether it has not ended.
+    """
+
+    run: int
+    goes_on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     """What a plugin's process says of the run that goes on in it.
 

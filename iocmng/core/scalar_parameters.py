@@ -17,6 +17,8 @@ class DeclaredParameter(StrictModel):
 
     description: str = ""
     """What the parameter means."""
+    secret: bool = False
+    """Whether its value is never shown: answers have `***` in its place, and the plugin gets it."""
     required: bool = False
     """Whether it must be given: a task's when it is added, a job's at the latest with the run."""
 
@@ -43,7 +45,7 @@ class DeclaredParameter(StrictModel):
     def to_json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the parameter."""
         default = self.fallback()
-        more = {"default": default, "description": self.description or None}
+        more = {"default": default, "description": self.description or None, "writeOnly": self.secret or None}
         return {**self.kind_schema(), **{key: value for key, value in more.items() if value is not None}}
 
     def fallback(self) -> Any:
@@ -56,6 +58,10 @@ class DeclaredParameter(StrictModel):
         default = getattr(self, "default", None)
         if default is None:
             return self
+        if self.secret:
+            raise misplaced(
+                "a secret parameter has no default: it would stand in the repository; leave it out", "default"
+            )
         if self.required:
             raise misplaced("a required parameter has no default; leave one of the two out", "required")
         try:

@@ -77,6 +77,8 @@ class PluginFacts:
 
     Attributes:
         parameters_schema: JSON Schema of its parameters; None where it declares none.
+        parameters: As the plugin gets them, without its secrets.
+        secrets: Names of the parameters whose values are never shown.
         declared: The same as config.yaml declares them; None where that does not.
     """
 
@@ -96,6 +98,7 @@ class PluginFacts:
     node_labels: Mapping[str, str] = field(default_factory=dict[str, str])
     schedule: Schedule | None = None
     concurrency: int = 1
+    secrets: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

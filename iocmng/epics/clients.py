@@ -30,12 +30,19 @@ class EpicsPvClient:
             self._context.close()
 
     def get(self, pv_name: str, timeout: float) -> Any:
-        """Return the value of a PV.
+        """Return the value of a PV, plain and of the same type over both protocols; see plain().
 
         Raises:
             TimedOut: If it does not answer in time.
             AuthorError: If its server refuses.
         """
+        value = self.read(pv_name, timeout)
+        from iocmng.epics.plain import plain
+
+        return plain(value)
+
+    def read(self, pv_name: str, timeout: float) -> Any:
+        """Return the value of a PV as p4p or cothread give it, with alarm and time stamp; see get()."""
         if self._pva:
             return self._by_pva("get", pv_name, timeout=timeout)
         return self._by_ca("caget", pv_name, timeout=timeout)

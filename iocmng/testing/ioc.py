@@ -135,7 +135,7 @@ class IocProcess:
             TimedOut: If the IOC does not answer within `timeout` seconds.
         """
         declared = self._find(name)
-        answer = self._client.get(self.pv(name), timeout)
+        answer = self._client.read(self.pv(name), timeout)
         match declared.pv.type:
             case "float":
                 value: PvValue = float(answer)

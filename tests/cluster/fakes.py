@@ -1,11 +1,12 @@
 """A launcher and a store that a test holds in its hand: no Ray, no database."""
 
 import asyncio
+from dataclasses import replace
 
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.manifest import Manifest
-from iocmng.core.ports.processes import ANYWHERE, Bundle, FoundProcess
-from iocmng.core.runs import RunOutcome
+from iocmng.core.ports.processes import ANYWHERE, Bundle, FoundFurther, FoundProcess
+from iocmng.core.runs import HeldRun, RunOutcome, RunReport
 from iocmng.core.spec import Endpoint, PluginFacts, RecordInfo, Report
 from iocmng.core.state import Loaded
 from iocmng.errors import PluginCrashed, StateUnavailable, WrongKind
@@ -143,6 +144,7 @@ class FakeHandle:
             branch=None,
             parameters_schema=self.launcher.parameters_schema,
             declared=self.launcher.declared,
+            secrets=self.launcher.secrets,
             concurrency=self.launcher.manifest.concurrency,
         )
         return self.facts
@@ -169,7 +171,18 @@ class FakeHandle:
     def found(self):
         """Return this process as a later Controller finds it."""
         report = self.report("running" if self.running else "stopped", self.running)
-        return FoundProcess(self, self.spec, self.bundle, self.facts, self.endpoint, report, self.running)
+        held = self.held()
+        if held is not None and held.goes_on:
+            report = replace(report, run=RunReport(held.run, 10.0))
+        return FoundProcess(self, self.spec, self.bundle, self.facts, self.endpoint, report, self.running, held)
+
+    def found_further(self):
+        """Return the same of a further process."""
+        return FoundFurther(self, self.spec, self.bundle, self.held())
+
+    def held(self):
+        """Return the newest run that it was told of."""
+        return HeldRun(max(self.orders), not self.current.done()) if self.orders else None
 
     async def next_report(self, within):
         report = await self.reports.get()
@@ -190,7 +203,10 @@ class FakeHandle:
             raise PluginCrashed("the plugin's process ended")
         if not self.launcher.holds_runs:
             self.finish()
-        outcome = await self.current
+        return await self.outcome_of(order.run)
+
+    async def outcome_of(self, run):
+        outcome = await asyncio.shield(self.current)
         return outcome, self.report("loaded", running=False)
 
     def finish(self, success=True, message="done", data=None, was_cancelled=False, log=()):
@@ -268,6 +284,7 @@ class FakeLauncher:
         self.kind = Kind.TASK
         self.manifest = Manifest()
         self.parameters, self.parameters_schema, self.declared = {}, None, None
+        self.secrets = frozenset()
         self.kept = self.kept_values = None
         self.fetched = 0
         self.sources = []

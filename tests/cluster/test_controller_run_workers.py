@@ -1,10 +1,11 @@
 """Runs of a job with `concurrency` in further processes, in the Controller as a plain class: no Ray."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from controller_support import REJECTED, request, until, view
-from fakes import FakeLauncher
+from fakes import FakeLauncher, MemoryStore
 from run_support import ask, ends, goes_on, is_so, job, states
 
 from iocmng.cluster import run_workers
@@ -195,3 +196,136 @@ async def test_the_run_that_waits_is_cancelled_while_its_process_is_being_made()
         third = await ask(controller)
         assert (await goes_on(launcher, third.id)).is_worker
         assert states(store, runs[1].id) == ["queued", "cancelled"]
+
+
+HANGS = Report(7, "error", "FAILED", "execute() has not returned for 1 s", True, hung=True)
+
+
+async def test_a_run_that_hangs_in_a_further_process_is_ended_by_the_watchdog():
+    """As in the job's own one: the process is killed, its run is lost and says why; the next has another one."""
+    launcher = launcher_for(2)
+    launcher.manifest = Manifest.model_validate({"concurrency": 2, "watchdog": {"seconds": 1, "restart": True}})
+    async with job(launcher=launcher) as (controller, launcher, _):
+        runs = [await ask(controller) for _ in range(3)]
+        own, further = [await goes_on(launcher, run.id) for run in runs[:2]]
+        further.reports.put_nowait(HANGS)
+        lost = await ends(controller, runs[1].id)
+        assert lost.state is RunState.LOST
+        assert "killed by its watchdog: execute() has not returned for 1 s" in lost.message
+        assert (further.is_alive, own.is_alive) == (False, True)
+        assert own.followed[-1][1].message == f"run {lost.id}: {lost.message}"
+        assert await goes_on(launcher, runs[2].id) not in (own, further)
+
+
+async def test_a_run_that_hangs_in_a_further_process_is_left_alone_without_restart():
+    """The PVs show that it hangs, and it may end."""
+    launcher = launcher_for(2)
+    launcher.manifest = Manifest.model_validate({"concurrency": 2, "watchdog": 1})
+    async with job(launcher=launcher) as (controller, launcher, _):
+        runs = [await ask(controller) for _ in range(2)]
+        own, further = [await goes_on(launcher, run.id) for run in runs]
+        further.reports.put_nowait(replace(HANGS, run=RunReport(runs[1].id, 0.0, HANGS.message)))
+        await until(lambda: is_so(own.followed[-1][1].message == HANGS.message))
+        further.finish()
+        assert (await ends(controller, runs[1].id)).state is RunState.SUCCESS
+
+
+async def test_a_further_process_that_does_not_answer_is_killed_where_its_watchdog_says_so():
+    """A loop in C that holds Python's lock stops its reports as well."""
+    launcher = launcher_for(2)
+    launcher.manifest = Manifest.model_validate({"concurrency": 2, "watchdog": {"seconds": 0.1, "restart": True}})
+    async with job(launcher=launcher) as (controller, launcher, _):
+        own = launcher.handles[0]
+
+        async def answers():
+            while True:  # the job's own process does
+                own.version += 1
+                own.reports.put_nowait(own.report("loaded", running=False))
+                await asyncio.sleep(0.02)
+
+        answering = asyncio.create_task(answers())
+        runs = [await ask(controller) for _ in range(2)]
+        further = await goes_on(launcher, runs[1].id)
+        lost = await ends(controller, runs[1].id)
+        answering.cancel()
+        assert (lost.state, further.is_alive, own.is_alive) == (RunState.LOST, False, True)
+        assert "killed by its watchdog: it did not answer for" in lost.message
+
+
+async def test_a_run_keeps_its_place_while_its_process_may_live_on_a_node_that_is_cut_off():
+    """Until its lease is over nothing begins in its stead."""
+    async with job(launcher=launcher_for(2)) as (controller, launcher, _):
+        runs = [await ask(controller) for _ in range(3)]
+        own, further = [await goes_on(launcher, run.id) for run in runs[:2]]
+        further.unseen = 0.01
+        further.crash("its node is lost")
+        await until(
+            lambda: is_so(further not in [one.handle for one in controller._runs._workers._workers.get("j", ())])
+        )
+        assert (await controller.run("j", runs[1].id)).state is RunState.RUNNING
+        assert (await controller.run("j", runs[2].id)).state is RunState.QUEUED
+        further.unseen = 0.0
+        assert (await ends(controller, runs[1].id)).state is RunState.LOST
+        assert await goes_on(launcher, runs[2].id) is not own
+
+
+@pytest.mark.parametrize("when", ["it goes on", "it has ended"])
+async def test_a_run_in_a_further_process_outlives_the_controllers_death(when):
+    """It ends as what it was, and at no time more runs go on than may."""
+    store, launcher = MemoryStore(), launcher_for(2)
+    async with job(store, launcher) as (controller, _, _store):
+        runs = [await ask(controller) for _ in range(3)]
+        own, further = [await goes_on(launcher, run.id) for run in runs[:2]]
+    if when == "it has ended":
+        further.finish(data=2)
+    launcher.found = [own.found(), further.found_further()]
+    async with job(store, launcher) as (controller, _, _store):
+        if when == "it goes on":
+            assert (await view(controller, "j"))["runs"] == {"queued": 1, "running": [1, 2], "last": None}
+            further.finish(data=2)
+        ended = await ends(controller, runs[1].id)
+        assert (ended.state, ended.result["data"]) == (RunState.SUCCESS, 2)
+        assert await goes_on(launcher, runs[2].id) is further
+        assert launcher.alive() == [own, further]
+        for handle in (own, further):
+            handle.finish()
+        for run in runs:
+            assert (await ends(controller, run.id)).state is RunState.SUCCESS
+
+
+async def test_a_further_process_outlives_the_controller_and_the_jobs_own_process():
+    """The server has not ended, so what waits runs: in the job's next process, beside the run that goes on."""
+    store, launcher = MemoryStore(), launcher_for(2)
+    async with job(store, launcher) as (controller, _, _store):
+        runs = [await ask(controller) for _ in range(4)]
+        own, further = [await goes_on(launcher, run.id) for run in runs[:2]]
+    own.is_alive = False
+    launcher.found = [further.found_further()]
+    async with job(store, launcher) as (controller, _, _store):
+        assert (await ends(controller, runs[0].id)).state is RunState.LOST
+        new = await goes_on(launcher, runs[2].id)
+        assert new not in (own, further)
+        assert (await view(controller, "j"))["runs"]["running"] == [2, 3]
+        assert (await controller.run("j", runs[3].id)).state is RunState.QUEUED
+        further.finish()
+        assert (await ends(controller, runs[1].id)).state is RunState.SUCCESS
+
+
+async def test_a_further_process_without_a_run_or_a_job_is_ended_by_the_next_controller():
+    """Nobody needs it."""
+    store, launcher = MemoryStore(), launcher_for(2)
+    async with job(store, launcher) as (controller, _, _store):
+        runs = [await ask(controller) for _ in range(2)]
+        own, further = [await goes_on(launcher, run.id) for run in runs]
+        for handle, run in ((further, runs[1]), (own, runs[0])):
+            handle.finish()
+            await ends(controller, run.id)
+        launcher.segments["k"] = "K"
+        await controller.add(request("k"), None, wait=True)
+        more = [await ask(controller, "k") for _ in range(2)]
+        other = await goes_on(launcher, more[1].id)
+    launcher.found = [own.found(), further.found_further(), other.found_further()]
+    store.delete("k")
+    async with job(store, launcher) as (controller, _, _store):
+        await until(lambda: is_so(not further.is_alive and not other.is_alive))
+        assert own.is_alive

@@ -1,6 +1,7 @@
 """Runs of jobs in the Controller as a plain class, with a launcher that the test holds in its hand: no Ray."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from controller_support import REJECTED, request, running, until, view
@@ -368,31 +369,126 @@ async def test_what_a_lost_run_has_to_show_waits_for_the_next_process():
         assert launcher.handles[-1].shown == [(f"run {run.id}: {ended.message}", "FAILED")]
 
 
-async def test_the_controllers_death_loses_what_runs_and_keeps_what_waits():
-    """The process is left alone and may finish; what waits begins when it has, and never two go on at once."""
+async def test_a_run_outlives_the_controllers_death():
+    """The next Controller waits for its end, which is told as what it was; what waits begins then, in its order."""
     store, launcher = MemoryStore(), FakeLauncher()
     async with job(store, launcher) as (controller, _, _store):
         run, waiting = await ask(controller), await ask(controller)
         handle = await goes_on(launcher, run.id)
     assert handle.is_alive
-    found = handle.found()
-    handle.version += 1
-    busy = Report(handle.version, "running", "RUNNING", "", True, run=RunReport(run.id, 10.0))
-    launcher.found = [type(found)(*[getattr(found, name) for name in found.__slots__][:5], busy, True)]
+    launcher.found = [handle.found()]
     async with job(store, launcher) as (controller, _, _store):
-        lost = await controller.run("j", run.id)
-        assert lost.state is RunState.LOST
-        assert "may still finish it" in lost.message
+        shown = await controller.run("j", run.id)
+        assert (shown.state, shown.progress) == (RunState.RUNNING, 10.0)
+        assert (await view(controller, "j"))["runs"]["running"] == [run.id]
         assert (await controller.run("j", waiting.id)).state is RunState.QUEUED
         third = await ask(controller)
         assert third.state is RunState.QUEUED
-        handle.reports.put_nowait(handle.report("loaded", running=False))
+        handle.finish(data=7, log=("a line",))
+        ended = await ends(controller, run.id)
+        assert (ended.state, ended.result["data"], ended.log) == (RunState.SUCCESS, 7, ("a line",))
         await goes_on(launcher, waiting.id)
         assert third.id not in handle.orders
         handle.finish()
         assert (await ends(controller, waiting.id)).state is RunState.SUCCESS
         await goes_on(launcher, third.id)
         assert third.id == waiting.id + 1
+
+
+@pytest.mark.parametrize(("success", "state"), [(True, RunState.SUCCESS), (False, RunState.FAILED)])
+async def test_a_run_that_ended_while_there_was_no_controller(success, state):
+    """It ends as what it was: its process has kept that."""
+    store, launcher = MemoryStore(), FakeLauncher()
+    async with job(store, launcher) as (controller, _, _store):
+        run = await ask(controller)
+        handle = await goes_on(launcher, run.id)
+    handle.finish(success, "as it was")
+    launcher.found = [handle.found()]
+    async with job(store, launcher) as (controller, _, _store):
+        ended = await ends(controller, run.id)
+        assert (ended.state, ended.message) == (state, "as it was")
+        assert (await view(controller, "j"))["runs"]["running"] == []
+
+
+async def test_a_run_that_was_told_to_end_before_the_controllers_death():
+    """It is cancelled, or, where its time was over, timed out, also if the next Controller hears of that."""
+    for timeout, state in ((None, RunState.CANCELLED), (0.01, RunState.TIMED_OUT)):
+        store, launcher = MemoryStore(), FakeLauncher()
+        async with job(store, launcher, obeys=False, grace=60.0) as (controller, _, _store):
+            run = await ask(controller, timeout=timeout)
+            handle = await goes_on(launcher, run.id)
+            if timeout is None:
+                await controller.cancel_run("j", run.id, False)
+            await until(lambda handle=handle: is_so(handle.asked_to_end))
+        handle.finish(False, "told to end", was_cancelled=True)
+        launcher.found = [handle.found()]
+        async with job(store, launcher) as (controller, _, _store):
+            assert (await ends(controller, run.id)).state is state
+
+
+async def test_the_time_limit_of_a_run_counts_from_its_start_under_the_controller_before():
+    """The next Controller ends it when the rest of its time is over, and no later."""
+    store, launcher = MemoryStore(), FakeLauncher()
+    async with job(store, launcher) as (controller, _, _store):
+        run = await ask(controller, timeout=3600.0)
+        handle = await goes_on(launcher, run.id)
+    store.kept_runs[run.id] = replace(store.kept_runs[run.id], started_at=store.kept_runs[run.id].started_at - 3600)
+    launcher.found = [handle.found()]
+    async with job(store, launcher) as (controller, _, _store):
+        assert (await ends(controller, run.id)).state is RunState.TIMED_OUT
+        assert handle.asked_to_end == [run.id]
+
+
+async def test_a_run_whose_process_died_with_the_controller_is_lost():
+    """No process knows it; other jobs live, so what waits runs in its next process, whose PVs tell of it."""
+    store, launcher = MemoryStore(), FakeLauncher()
+    launcher.segments["k"] = "K"
+    async with job(store, launcher) as (controller, _, _store):
+        await controller.add(request("k"), None, wait=True)
+        run, waiting = await ask(controller), await ask(controller)
+        handle = await goes_on(launcher, run.id)
+    launcher.found = [launcher.handles[1].found()]
+    async with job(store, launcher) as (controller, _, _store):
+        lost = await controller.run("j", run.id)
+        assert lost.state is RunState.LOST
+        assert "its process ended while there was no Controller" in lost.message
+        new = await goes_on(launcher, waiting.id)
+        assert new is not handle
+        assert new.shown == [(f"run {run.id}: {lost.message}", "FAILED")]
+
+
+async def test_a_run_that_goes_on_and_that_the_store_does_not_know_is_counted():
+    """Nothing begins beside it, and nothing of it is kept."""
+    store, launcher = MemoryStore(), FakeLauncher()
+    async with job(store, launcher) as (controller, _, _store):
+        run = await ask(controller)
+        handle = await goes_on(launcher, run.id)
+    del store.kept_runs[run.id]
+    launcher.found = [handle.found()]
+    async with job(store, launcher) as (controller, _, _store):
+        following = await ask(controller)
+        assert following.state is RunState.QUEUED
+        assert (await view(controller, "j"))["runs"]["running"] == [run.id]
+        handle.finish()
+        await goes_on(launcher, following.id)
+        assert run.id not in store.kept_runs
+
+
+async def test_a_put_to_run_is_not_taken_before_the_runs_of_the_controller_before():
+    """It waits behind them, though the process tells of it first."""
+    store, launcher = MemoryStore(), FakeLauncher()
+    async with job(store, launcher) as (controller, _, _store):
+        run, waiting = await ask(controller), await ask(controller)
+        handle = await goes_on(launcher, run.id)
+    handle.wanted = 1
+    found = handle.found()
+    launcher.found = [replace(found, report=replace(found.report, wanted_runs=1))]
+    async with job(store, launcher) as (controller, _, _store):
+        handle.finish()
+        await goes_on(launcher, waiting.id)
+        assert list(handle.orders) == [run.id, waiting.id]
+        handle.finish()
+        await goes_on(launcher, waiting.id + 1)
 
 
 async def test_a_restart_of_the_server_runs_nothing_by_itself():

@@ -14,7 +14,7 @@ def kill_controller(server):
 
 
 def test_the_controllers_death_in_the_middle_of_runs(tmp_path):
-    """What runs is lost and may finish, further runs wait for that, what waits is kept, RUN is taken afterwards."""
+    """What runs goes on and ends as what it was, what waits is kept and waits for that, RUN is taken afterwards."""
     server = Server(tmp_path, "RCD").wait_until_ready()
     try:
         add(server, "one")
@@ -27,21 +27,27 @@ def test_the_controllers_death_in_the_middle_of_runs(tmp_path):
         wait_for(lambda: run_of(server, "one", single)["progress"] == 50, "it is at work")
         processes = set(server.plugin_processes())
         kill_controller(server)
-        assert [run_of(server, "two", number)["state"] for number in running] == ["lost", "lost"]
-        assert "may still finish it" in run_of(server, "one", single)["message"]
+        assert [run_of(server, "two", number)["state"] for number in running] == ["running", "running"]
+        assert run_of(server, "two", waiting)["state"] == "queued"
+        assert run_of(server, "one", single)["state"] == "running"
         assert run_of(server, "one", after)["state"] == "queued"
         assert server.get("two")["pid"] == pid
-        assert server.get("one")["runs"]["running"] == []
-        # The further process of `two` is gone from the books; a new one takes what waits, beside the one that finishes.
+        assert server.get("one")["runs"]["running"] == [single]
+        assert all(lives(pid) for pid in processes if pid in set(server.plugin_processes()))
+        gates[1].touch()  # the one in the further process, which then takes what waits
+        assert ended(server, "two", running[1], 60)["state"] == "success"
         assert ended(server, "two", waiting, 60)["state"] == "success"
-        gates[2].touch()
+        wait_for(lambda: caget("RCD:TWO:STATUS") == "SUCCESS", "the PVs show the newest run")
+        kill(the_process(server, CONTROLLER))
+        gates[2].touch()  # it ends while there is no Controller
+        wait_for(lambda: caget("RCD:ONE:STATUS") == "SUCCESS", "the run has ended")
+        answers_again(server, "/jobs/two/runs", 0)
+        assert ended(server, "one", single, 60)["state"] == "success", "STATUS and REST agree"
         assert ended(server, "one", after)["state"] == "success"
-        assert caget("RCD:ONE:DONE") == "2", "the lost run was finished, and once"
-        assert run_of(server, "one", single)["state"] == "lost", "nobody has waited for it"
-        for gate in gates[:2]:
-            gate.touch()
-        wait_for(lambda: caget("RCD:TWO:STATUS") != "RUNNING", "the lost run has ended")
-        wait_for(lambda: len({pid for pid in processes if lives(pid)}) < len(processes), "the further process ends")
+        assert caget("RCD:ONE:DONE") == "2", "each was done once"
+        assert run_of(server, "two", running[0])["state"] == "running"
+        gates[0].touch()
+        assert ended(server, "two", running[0])["state"] == "success"
         kill(the_process(server, CONTROLLER))
         tool("caput", "-w", "2", "RCD:ONE:RUN", "1")
         [run] = wait_for(

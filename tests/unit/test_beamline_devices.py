@@ -248,3 +248,12 @@ def test_whatever_stands_in_the_file(iocs: Any, defaults: Any, is_section: bool)
         assert name == device.name
         assert device.prefix
         assert device.devgroup or device.device_class
+
+
+def test_a_single_device_can_be_disabled():
+    """The others of its IOC stay; it is not said to be a problem."""
+    devices = [{"name": "A"}, {"name": "B", "disable": True}]
+    table = read_devices(
+        {"epicsConfiguration": {"iocs": [{"name": "i", "devgroup": "mot", "iocprefix": "P", "devices": devices}]}}
+    )
+    assert (list(table.devices), table.problems) == (["A"], ())

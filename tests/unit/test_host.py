@@ -6,9 +6,11 @@ from support import wait_for
 
 from iocmng import TaskBase
 from iocmng.base import host as host_module
+from iocmng.base.facts import plugin_facts
 from iocmng.base.host import PluginHost
 from iocmng.base.identity import identify
 from iocmng.core.manifest_text import parse_manifest
+from iocmng.errors import PluginRejected
 
 CONFIG = "pvs: {inputs: {SETPOINT: {type: float, value: 1}}}"
 LIMIT = 10
@@ -183,4 +185,39 @@ def test_the_heartbeat_saves_and_looks_while_the_plugin_hangs(values, monkeypatc
     assert host.report().message == "execute() has not returned for 6 s"
     hanging.clear()
     wait_for(lambda: not host.report().hung, "it has returned")
+    host.end().result(LIMIT)
+
+
+SECRETIVE = CONFIG + "\nparameters_schema: {password: {type: string, secret: true, required: true}}"
+PASSWORD = "correct horse"
+
+
+class Talkative(TaskBase):
+    """Tells its password wherever it can."""
+
+    def initialize(self):
+        assert self.parameters["password"] == PASSWORD
+        self.logger.info("logging in with %s", self.parameters["password"])
+        self.set_message(f"the password is {PASSWORD}")
+        raise ValueError(f"{PASSWORD} was refused")
+
+    def execute(self):
+        pass
+
+    def cleanup(self):
+        pass
+
+
+def test_a_secret_parameter_stands_in_no_message_and_no_log_line():
+    """The plugin gets it; where it tells it, by mistake or in an exception, three stars stand in its place."""
+    host = PluginHost(Server(), FakeClock())
+    manifest = parse_manifest(SECRETIVE)
+    identity = identify("p", "X:P", Talkative, manifest, {"password": PASSWORD}, commit=None)
+    host.build(Talkative, identity, "info").result(LIMIT)
+    with pytest.raises(PluginRejected, match=r"\*\*\* was refused") as refused:
+        host.set_running(True).result(LIMIT)
+    report = host.report()
+    assert any("logging in with ***" in line for line in report.log)
+    assert PASSWORD not in f"{report}{refused.value}{refused.value.failures}"
+    assert PASSWORD not in str(plugin_facts(Talkative, identity, manifest, None, None))
     host.end().result(LIMIT)

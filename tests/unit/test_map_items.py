@@ -206,14 +206,20 @@ def test_what_a_function_logs_stands_in_the_plugins_log(job, caplog):
     assert len(run_item(chat, 0, None, None).log) == LOG_LINES
 
 
-@pytest.mark.parametrize("kind", ["method", "closure", "partial", "argument"])
+@pytest.mark.parametrize("kind", ["method", "closure", "partial", "argument", "default", "keyword default"])
 def test_what_takes_the_plugin_along_is_refused(job, kind):
     """Here too, where it would work, so that it is not found out on the cluster."""
+
+    def by_keyword(item, *, plugin=job):
+        return plugin.method(item)
+
     function = {
         "method": job.method,
         "closure": lambda item: job.method(item + 1),
         "partial": functools.partial(job.method),
         "argument": functools.partial(isinstance, job),
+        "default": lambda item, plugin=job: plugin.method(item),
+        "keyword default": by_keyword,
     }[kind]
     with pytest.raises(AuthorError, match="staticmethod"):
         job.map(function, [1])

@@ -293,3 +293,38 @@ def test_validators_that_break(model, words):
         own.check({"a": 7})
     place = caught.value.failures[0].file
     assert place in ("test_parameters_model.py", None)
+
+
+class Key(BaseModel):
+    """A part with a secret."""
+
+    key: SecretStr = SecretStr("")
+
+
+class WithSecrets:
+    """A plugin's class with secrets of all kinds."""
+
+    class Parameters(BaseModel):
+        """What pydantic offers for them."""
+
+        plain: int = 1
+        token: SecretStr
+        maybe: SecretStr | None = None
+        written: str = Field("built-in", json_schema_extra={"writeOnly": True})
+        named: SecretStr = Field(SecretStr("x"), alias="byName")
+        inner: Key | None = None
+
+
+def test_what_a_model_says_is_secret():
+    """SecretStr and writeOnly, however deep and under each of its names; the plugin gets them."""
+    rules = ParameterRules(None, WithSecrets)
+    assert rules.secrets >= {"token", "maybe", "written", "byName", "named", "inner"}
+    assert "plain" not in rules.secrets
+    assert "built-in" not in str(rules.json_schema)
+    given = {"token": "tok-12345", "written": "wri-12345", "byName": "nam-12345", "inner": {"key": "key-12345"}}
+    checked = rules.check(given)
+    assert checked.typed.token.get_secret_value() == "tok-12345"
+    assert set(checked.secret_texts()) == {"tok-12345", "wri-12345", "nam-12345", "key-12345"}
+    with pytest.raises(PluginRejected, match=r"parameters\.token: .*not shown") as refused:
+        rules.check({"token": 7654321})
+    assert "7654321" not in str(refused.value)

@@ -1,7 +1,10 @@
 """Which run of a job its PVs show, where several go on at once."""
 
+import threading
+
 import pytest
 from base_fakes import FakeClock, FakePvs
+from support import wait_for
 
 from iocmng import JobBase, JobResult
 from iocmng.base.host import PluginHost
@@ -180,3 +183,50 @@ def test_a_message_beside_a_run_is_not_the_runs():
     assert "RUN was refused" in server.history["MESSAGE"]
     host.show("run 7 was lost", "FAILED")
     assert (server.values["STATUS"], host.report().status) == ("FAILED", "error")
+
+
+def test_what_a_run_has_set_can_be_told_again():
+    """A report may have gone to a Controller that has died: the next is told all that it set, in its order."""
+
+    def work(job):
+        job.set_pv("OUT", 1)
+        first.extend(host.report().puts)
+        job.set_pv("MODE", "B")
+        host.report()
+
+    first = []
+    host, _, _ = build(work, serves=False)
+    host.run_job(RunOrder(1, pvs={"GAIN": 3.0})).result(LIMIT)
+    assert ("OUT", 1, None) in first
+    host.tell_again()
+    told = [name for name, *_ in host.report().puts]
+    assert told.index("OUT") < told.index("MODE")
+    assert host.report().puts == ()
+
+
+def test_a_run_that_hangs_in_a_process_that_serves_nothing_is_noticed():
+    """Its report says so, as that of the job's own process would."""
+    release = threading.Event()
+    server, told = Server(), []
+    host = PluginHost(server, FakeClock(), told.append, hands_out_runs=True)
+    host.serve_nothing()
+    manifest = parse_manifest(CONFIG + "watchdog: 3\n")
+    identity = identify("work", "X:WORK", Work, manifest, {}, commit=None)
+    host.build(Work, identity, "info").result(LIMIT)
+    begun = threading.Event()
+
+    def work(job):
+        begun.set()
+        release.wait(LIMIT)
+
+    host._plugin.work = work
+    run = host.run_job(RunOrder(1, pvs={}))
+    assert begun.wait(LIMIT)
+    host._clock.sleep(10)
+    host.look_after()
+    try:
+        wait_for(lambda: host.report().hung, "the run is said to hang")
+    finally:
+        release.set()
+        run.result(LIMIT)
+        host.end().result(LIMIT)

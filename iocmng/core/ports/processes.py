@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from iocmng.core.manifest import Manifest
 from iocmng.core.pv_fields import PvValue
-from iocmng.core.runs import RunOrder, RunOutcome
+from iocmng.core.runs import HeldRun, RunOrder, RunOutcome
 from iocmng.core.source import Source
 from iocmng.core.spec import Endpoint, FilesRef, PluginFacts, PluginSpec, RecordInfo, Report
 
@@ -82,6 +82,10 @@ class PluginHandle(Protocol):
         """Run a job once; return what became of it, and what the process then says of itself."""
         ...
 
+    async def outcome_of(self, run: int) -> tuple[RunOutcome, Report]:
+        """Return the same for a run that an earlier Controller has told the process of; wait until it has ended."""
+        ...
+
     async def cancel_run(self, run: int) -> None:
         """Turn `cancelled` true for a run that goes on or waits in the process; nothing happens if it has ended."""
         ...
@@ -146,6 +150,7 @@ class FoundProcess:
         spec: What it was started for.
         report: What it says of itself now.
         running: Whether it was last told to run its cycles.
+        run: The newest run of a job that it was told of.
     """
 
     handle: PluginHandle
@@ -155,6 +160,17 @@ class FoundProcess:
     endpoint: Endpoint
     report: Report
     running: bool
+    run: HeldRun | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFurther:
+    """A further process of a job, for runs alone, that lived on while there was no Controller."""
+
+    handle: PluginHandle
+    spec: PluginSpec
+    bundle: Bundle
+    run: HeldRun | None = None
 
 
 class PluginLauncher(Protocol):
@@ -176,10 +192,10 @@ class PluginLauncher(Protocol):
         """
         ...
 
-    async def find_processes(self) -> list[FoundProcess]:
-        """Return the processes that an earlier Controller has left and that serve a plugin.
+    async def find_processes(self) -> list[FoundProcess | FoundFurther]:
+        """Return the processes that an earlier Controller has left: those that serve a plugin, and further ones.
 
-        Those that never got a plugin are kept warm, and those that do not serve one yet, or no longer, are ended.
+        Those that never got a plugin, and those that do not serve one yet, or no longer, are ended.
         """
         ...
 
