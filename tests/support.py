@@ -213,7 +213,7 @@ class Server:
 
     def descendants(self) -> set[int]:
         """Return the ids of all processes that the server has started and that live."""
-        return set(_descendants(self.process.pid))
+        return descendants_of(self.process.pid)
 
     def plugin_processes(self) -> list[int]:
         """Return the process ids of this server's plugin actors, warm ones included."""
@@ -222,6 +222,11 @@ class Server:
     def processes_with(self, words: bytes) -> list[int]:
         """Return the ids of this server's processes whose command line holds these words."""
         return [pid for pid in self.descendants() if words in _command(pid)]
+
+
+def descendants_of(pid: int) -> set[int]:
+    """Return the ids of all processes that a process has started, directly or not, and that live."""
+    return set(_descendants(pid))
 
 
 def _descendants(pid: int) -> Iterator[int]:

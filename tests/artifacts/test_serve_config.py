@@ -1,7 +1,7 @@
 """serve_config/*.yaml and `serve run` give the same service as iocmng-server."""
 
+import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from support import LOOPBACK, MINIMAL_TASK, caget, free_port, make_repository, wait_for
+from faults import kill, lives
+from support import LOOPBACK, MINIMAL_TASK, caget, descendants_of, free_port, make_repository, wait_for
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -64,8 +65,13 @@ def head(tmp_path):
         url = f"http://127.0.0.1:{dashboard}"
         wait_for(lambda: answers(f"{url}/api/version"), "the dashboard answers", 60, 0.2)
         yield url
-        process.send_signal(signal.SIGTERM)
+        # On SIGTERM its raylet gives Serve's actors half a minute; how a Ray of others ends is nothing of ours.
+        pids = [process.pid, *descendants_of(process.pid)]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                kill(pid)
         process.wait(60)
+        wait_for(lambda: not any(map(lives, pids)), "every process of the head has ended")
 
 
 def answers(url: str) -> bool:
