@@ -36,7 +36,7 @@ def copy_local(source: LocalSource, workspace: Path, settings: Settings) -> Orig
     if not directory.is_dir():
         raise refused(f"there is no directory {directory} on the server; check local_path and path")
     files = workspace / "files"
-    writer = TreeWriter(files, settings.fetch_max_bytes)
+    writer = TreeWriter(files, settings.fetch_max_bytes, settings.fetch_max_files)
     _copy(directory, writer, settings.state.resolve())
     writer.finish()
     outer, copied = root / "requirements.txt", workspace / "outer" / "requirements.txt"
@@ -44,7 +44,7 @@ def copy_local(source: LocalSource, workspace: Path, settings: Settings) -> Orig
     if has_outer:
         copied.parent.mkdir()
         shutil.copyfile(outer, copied)
-    return Origin(_clean_commit(directory, files), None, copied if has_outer else None)
+    return Origin(_clean_commit(directory, files, settings.fetch_max_files), None, copied if has_outer else None)
 
 
 def _copy(top: Path, writer: TreeWriter, state: Path) -> None:
@@ -91,7 +91,7 @@ def _unreadable(path: object, error: OSError) -> PluginRejected:
     return refused(f"cannot read {path}: {error.strerror}; the server's user needs access to it")
 
 
-def _clean_commit(directory: Path, files: Path) -> str | None:
+def _clean_commit(directory: Path, files: Path, max_entries: int) -> str | None:
     """Return the commit of the surrounding repository, if the copied files are exactly those of its HEAD.
 
     Contents are compared, not `git status` asked: that may run filters which the repository configures.
@@ -102,7 +102,7 @@ def _clean_commit(directory: Path, files: Path) -> str | None:
                 return None
             inside = directory.relative_to(Path(repository.working_tree_dir).resolve()).as_posix()
             commit = repository.head.commit
-            committed = list_blobs(commit.tree, inside)
+            committed = list_blobs(commit.tree, inside, max_entries)
     except (git.GitError, ODBError, PluginRejected, configparser.Error, OSError, TypeError, ValueError):
         return None  # no repository, or one that git cannot read: the files belong to no known commit
     expected = {name: sha for name, sha in committed.items() if not SKIPPED.intersection(name.split("/"))}
