@@ -19,6 +19,8 @@ CHUNK_BYTES = 1 << 20
 MAX_LINK_BYTES = 4096
 MAX_OUTER_BYTES = 256 * 1024
 _MAX_ENTRY_BYTES = MAX_NAME_BYTES + 30
+_LISTED = 10_000
+"""Entries that a directory may have beside the plugin's own, which may be few."""
 
 
 def write_tree(root: git.Tree, path: str, writer: TreeWriter) -> None:
@@ -103,7 +105,7 @@ def _directory(root: git.Tree, path: str, max_entries: int) -> git.Tree:
 
 def _entries(tree: Any, max_entries: int) -> Iterator[tuple[str, Any]]:
     """Yield the entries of one directory by name; the size is asked first, since a listing is read as a whole."""
-    if tree.size > max_entries * _MAX_ENTRY_BYTES:
+    if tree.size > max(max_entries, _LISTED) * _MAX_ENTRY_BYTES:
         raise too_many(max_entries)
     start = f"{tree.path}/" if tree.path else ""
     for entry in tree:

@@ -184,7 +184,7 @@ def test_what_matches_lies_on_the_host_and_below_the_path(before, after):
         f"https://{before}@git.example.org/controls/{after}",
     ):
         if is_allowed(url, CONTROLS):
-            assert re.match(r"https://@?git\.example\.org(:(0*443)?)?/", url.lower())
+            assert re.match(r"https://(:?@)?git\.example\.org(:(0*443)?)?/", url.lower())
             address = address_of(url)
             assert address is not None
             assert (address.scheme, address.host, address.port) == ("https", "git.example.org", 443)
