@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import resource
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -158,6 +160,7 @@ def run_git(
     *,
     environment: Mapping[str, str] | None = None,
     watch: Callable[[], None] | None = None,
+    largest_file: int | None = None,
 ) -> Finished:
     """Run git to its end in a session of its own, without input.
 
@@ -167,6 +170,7 @@ def run_git(
         deadline: When it is killed.
         environment: Laid over the isolated environment.
         watch: See `finish`.
+        largest_file: Bytes beyond which the system lets it write no file; `watch` looks only now and then.
 
     Raises:
         subprocess.TimeoutExpired: If the deadline passed.
@@ -178,4 +182,8 @@ def run_git(
         env=environment,
         start_new_session=True,
     )
-    return finish(cast("subprocess.Popen[bytes]", interrupt.proc), deadline, watch)
+    process = cast("subprocess.Popen[bytes]", interrupt.proc)
+    if largest_file is not None:
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    return finish(process, deadline, watch)

@@ -187,7 +187,12 @@ class _Remote:
 
     def _run(self, *arguments: str, require: bool = True) -> Finished:
         finished = run_git(
-            arguments, self.directory, self._deadline, environment=self._environment, watch=self._check_size
+            arguments,
+            self.directory,
+            self._deadline,
+            environment=self._environment,
+            watch=self._check_size,
+            largest_file=self._settings.fetch_max_bytes + 1,
         )
         return self._require(finished) if require else finished
 

@@ -29,6 +29,7 @@ _PROBLEMS: tuple[tuple[str, str], ...] = (
     (r"key has expired|EXPKEYSIG", "is signed with a key that has expired"),
     (r"key is not yet valid", "is signed with a key that is not valid yet"),
     (r"REVKEYSIG|[Kk]ey is revoked|KEYREVOKED", "is signed with a key that was revoked"),
+    (r"not permitted for use in signature namespace", "is signed with a key that is not allowed to sign for git"),
     (r"EXPSIG", "carries a signature that has expired"),
     (r"No principal matched|NO_PUBKEY|ERRSIG", "is signed with a key that this server does not know"),
     (r"BADSIG|incorrect signature|[Cc]ould not verify signature", "carries a signature that does not fit its content"),
