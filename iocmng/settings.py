@@ -6,6 +6,7 @@ Sources, the first that has a value wins: flags, the environment (IOCMNG_…), t
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from iocmng.core.beamline_devices import read_devices
 from iocmng.core.devices import DeviceTable
+from iocmng.core.git_allow import check_pattern
 from iocmng.core.names import check_prefix
 from iocmng.errors import InvalidRequest
 
@@ -66,7 +68,7 @@ class Settings(BaseSettings):
     state_key_file: Path | None = None
     """File that holds the key; unset: `state.key` in the state directory, made where there is none."""
     secrets_dir: Path | None = None
-    """Directory, such as a mounted Kubernetes secret, whose files an add may name as `pat_file`."""
+    """Directory, such as a mounted Kubernetes secret, whose files an add may name as `pat_file` or `ssh_key_file`."""
     generations_kept: Annotated[int, Field(ge=2, le=1000)] = 10
     """Generations of each plugin that its history keeps; the files of those that ran are kept for a rollback."""
     events_kept: Annotated[int, Field(ge=100, le=10_000_000)] = 10_000
@@ -76,6 +78,17 @@ class Settings(BaseSettings):
     local_roots: Annotated[tuple[Path, ...] | None, NoDecode] = None
     """Directories, joined by ':', from which local_path and file: URLs are taken; unset: the working directory and
     the plugins directory."""
+    git_allow: Annotated[tuple[str, ...] | None, NoDecode] = None
+    """Patterns of repositories that code may come from, such as https://git.example.org/controls/*, separated by commas
+    or blanks; unset: every git_url of an allowed scheme."""
+    require_signed: bool = False
+    """Take only code whose commit or tag carries a signature by an allowed key."""
+    allowed_signers: Path | None = None
+    """File of the ssh keys whose signatures count, in the form of ssh-keygen's ALLOWED SIGNERS."""
+    gpg_home: Path | None = None
+    """Directory with a GPG keyring; the signatures of all keys in it count."""
+    ssh_known_hosts: Path | None = None
+    """File of the host keys of ssh repositories, in the form of ssh's known_hosts; needed for `ssh_key`."""
 
     host: str | None = None
     """Address to listen on; unset: 0.0.0.0 with a token (or allow_unauthenticated), else 127.0.0.1."""
@@ -123,7 +136,9 @@ class Settings(BaseSettings):
     fetch_timeout: Seconds = 120.0
     """Seconds that a clone may take."""
     fetch_max_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024 * 1024
-    """Largest size of a plugin's tree, in bytes."""
+    """Largest size of a plugin's tree, and of what is transferred to get it, in bytes."""
+    fetch_max_files: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Largest number of files and directories of a plugin."""
     requirements_timeout: Seconds = 300.0
     """Seconds that the installation of a plugin's requirements may take."""
     import_timeout: Seconds = 60.0
@@ -164,10 +179,29 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
+    @field_validator("git_allow", mode="before")
+    @classmethod
+    def _split_patterns(cls, value: Any) -> Any:
+        return tuple(part for part in re.split(r"[,\s]+", value) if part) if isinstance(value, str) else value
+
+    @field_validator("git_allow")
+    @classmethod
+    def _legal_patterns(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if value is None else tuple(check_pattern(pattern) for pattern in value)
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _has_keys(self) -> Settings:
+        if self.require_signed and self.allowed_signers is None and self.gpg_home is None:
+            raise ValueError(
+                "IOCMNG_REQUIRE_SIGNED needs the keys that may sign: name them with IOCMNG_ALLOWED_SIGNERS (ssh) or "
+                "IOCMNG_GPG_HOME"
+            )
+        return self
 
     @model_validator(mode="after")
     def _resolved(self) -> Settings:
@@ -179,6 +213,9 @@ class Settings(BaseSettings):
             "plugins_dir": self.plugins_dir.expanduser().absolute(),
             "state_key_file": self.state_key_file and self.state_key_file.expanduser().absolute(),
             "secrets_dir": self.secrets_dir and self.secrets_dir.expanduser().absolute(),
+            "allowed_signers": self.allowed_signers and self.allowed_signers.expanduser().absolute(),
+            "gpg_home": self.gpg_home and self.gpg_home.expanduser().absolute(),
+            "ssh_known_hosts": self.ssh_known_hosts and self.ssh_known_hosts.expanduser().absolute(),
             "state_dir": (self.state_dir or self.plugins_dir / ".iocmng").expanduser().absolute(),
             "local_roots": tuple(root.expanduser().resolve() for root in roots),
             "host": self.host or ("0.0.0.0" if self.token or self.allow_unauthenticated else "127.0.0.1"),

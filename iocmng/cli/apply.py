@@ -51,4 +51,5 @@ def _print(session: Session, results: Iterable[Mapping[str, Any]]) -> None:
 
 def _plain(request: PluginRequest) -> dict[str, Any]:
     plain = request.model_dump(mode="json", exclude_unset=True)
-    return plain | {"pat": request.pat.get_secret_value()} if request.pat else plain
+    secrets = {"pat": request.pat, "ssh_key": request.ssh_key}  # shown as stars above
+    return plain | {key: secret.get_secret_value() for key, secret in secrets.items() if secret}

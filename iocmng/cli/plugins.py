@@ -49,6 +49,12 @@ def add(
         Path | None,
         typer.Option(help="File that holds the repository's personal access token ('-': stdin); else IOCMNG_PAT."),
     ] = None,
+    ssh_key_file: Annotated[
+        Path | None, typer.Option(help="File that holds a private key for an ssh repository ('-': stdin).")
+    ] = None,
+    require_signed: Annotated[
+        bool, typer.Option("--require-signed", help="Take only what an allowed key has signed.")
+    ] = False,
     no_start: Annotated[bool, typer.Option("--no-start", help="Serve the PVs; the cycles wait for start.")] = False,
 ) -> None:
     """Add a plugin, and return when its PVs are live."""
@@ -56,6 +62,7 @@ def add(
         raise InvalidRequest("say where the plugin comes from: --git-url URL or --local-path DIR")
     # Never an option's own value: everyone on the machine can read the arguments of a process.
     pat = read_secret(pat_file, "personal access token") if pat_file else os.environ.get("IOCMNG_PAT") or None
+    key = read_secret(ssh_key_file, "private key") if ssh_key_file else None
     with session.output.busy(f"{name} is being added"):
         told = session.client.add(
             name,
@@ -64,7 +71,9 @@ def add(
             path=path,
             branch=branch,
             commit=commit,
-            pat=pat if git_url else None,
+            pat=pat if git_url and (pat_file or not key) else None,
+            ssh_key=key,
+            require_signed=True if require_signed else None,
             parameters=parse_parameters(param or ()) or None,
             auto_start=False if no_start else None,
         )

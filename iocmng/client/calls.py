@@ -60,6 +60,7 @@ def add(
     branch: str | None = None,
     commit: str | None = None,
     pat: str | None = None,
+    ssh_key: str | None = None,
     parameters: Parameters | None = None,
     auto_start: bool | None = None,
     **more: Any,
@@ -74,6 +75,7 @@ def add(
         branch: Branch or tag.
         commit: Commit, instead of the branch's newest.
         pat: Personal access token for the repository.
+        ssh_key: Private key for an ssh repository.
         parameters: Laid over the parameters of config.yaml.
         auto_start: False: the PVs are there, and the cycles wait for start.
         more: Further keys of the add body: docs/reference/rest.md lists them.
@@ -90,6 +92,7 @@ def add(
         "branch": branch,
         "commit": commit,
         "pat": pat,
+        "ssh_key": ssh_key,
         "parameters": parameters,
         "auto_start": auto_start,
         **more,

@@ -125,8 +125,8 @@ class Boot:
             await self._keeper.forget(name)
             self._registry.forget(name, f"{owner} no longer names it")
             return
-        if step.request.pat is not None:
-            self._keeper.offer_credential(name, step.request.pat.get_secret_value())
+        if step.request.credential is not None:
+            self._keeper.offer_credential(name, step.request.credential)
         entry = self._keeper.entry(name)
         spec = step.request.spec(None)
         if entry is not None:

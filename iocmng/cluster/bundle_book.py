@@ -68,9 +68,9 @@ class BundleBook:
         files = spec.files
         if files is None:
             return await self._fetch(spec, spec.source)
-        if bundle := await self._launcher.reopen(files):
+        if bundle := await self._launcher.reopen(spec.source, files):
             return bundle
-        _log.warning("%s: its kept files are gone or damaged; they are fetched again", spec.name)
+        _log.warning("%s: its kept files are gone, damaged or not verified; they are fetched again", spec.name)
         if isinstance(spec.source, GitSource) and files.commit:
             bundle = await self._fetch(spec, replace(spec.source, commit=files.commit))
             return replace(bundle, branch=files.branch)

@@ -112,7 +112,7 @@ class Controller(Replacements, RunCalls):
         spec = request.spec(kind)
         self._registry.desire(spec)
         self._operations.causes[name] = Cause.ADD
-        self._keeper.offer_credential(name, request.pat.get_secret_value() if request.pat else None)
+        self._keeper.offer_credential(name, request.credential)
         try:
             if not wait:
                 await self._promise(spec)

@@ -28,8 +28,8 @@ from iocmng.core.ports.processes import ANYWHERE, Bundle, FoundFurther, FoundPro
 from iocmng.core.source import Source
 from iocmng.core.spec import FilesRef
 from iocmng.errors import IocmngError, PluginCrashed, ServerUnavailable
-from iocmng.loading.bundles import forget_bundles, open_bundle
-from iocmng.loading.fetch import fetch
+from iocmng.loading.bundles import forget_bundles
+from iocmng.loading.fetch import fetch, reopen
 from iocmng.loading.values import forget_values
 from iocmng.settings import Settings
 
@@ -63,18 +63,18 @@ class RayLauncher:
         make: Any = ray.remote(num_cpus=0, max_retries=0, max_calls=PROCESSES_MADE)(make_process)
         self._make = make.options(scheduling_strategy=here)
 
-    async def fetch(self, source: Source, pat: str | None) -> Bundle:
+    async def fetch(self, source: Source, credential: str | None) -> Bundle:
         """Fetch the source in a process that alone holds the credential."""
-        call = self._fetch.remote(source, pat, with_uploads(self._settings))
+        call = self._fetch.remote(source, credential, with_uploads(self._settings))
         try:
             return await plugin_call(call)
         except asyncio.CancelledError:
             ray.cancel(call)
             raise
 
-    async def reopen(self, files: FilesRef) -> Bundle | None:
-        """Return a bundle that was kept, if it is there and intact."""
-        return await asyncio.to_thread(open_bundle, files, self._settings)
+    async def reopen(self, source: Source, files: FilesRef) -> Bundle | None:
+        """Return a bundle that was kept, if it is there, intact and still allowed."""
+        return await asyncio.to_thread(reopen, source, files, self._settings)
 
     async def forget_bundles(self, keep: frozenset[str]) -> None:
         """Remove the files of all bundles except those to be kept."""

@@ -49,8 +49,8 @@ async def _carry_out(changes: Changes, keeper: Keeper, owner: str, step: Step) -
         return
     if step.action is Action.ADD:
         await changes.add(request, None, wait=True)
-    elif request.pat is not None:
-        await keeper.set_credential(name, request.pat.get_secret_value())
+    elif request.credential is not None:
+        await keeper.set_credential(name, request.credential)
     if step.action is Action.CHANGE:
         await changes.replace_by(name, request)
     if step.action is not Action.KEEP:

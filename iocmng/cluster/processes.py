@@ -79,7 +79,7 @@ class Processes:
         Raises:
             StateUnavailable: If that cannot be kept.
         """
-        name, files = spec.name, FilesRef(bundle.digest, bundle.commit, bundle.branch)
+        name, files = spec.name, FilesRef(bundle.digest, bundle.commit, bundle.branch, bundle.signed_by)
         if name in self._registry.desired and self._registry.desired[name].generation == spec.generation:
             wanted = self._registry.desired[name] = replace(self._registry.desired[name], files=files)
             entry = self._keeper.entry(name)

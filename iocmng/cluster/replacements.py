@@ -9,6 +9,7 @@ from iocmng.core.builtin_pvs import Kind
 from iocmng.core.manifest import NO_SCHEDULE
 from iocmng.core.plugins_file import changed_spec
 from iocmng.core.request import PluginChange, PluginRequest
+from iocmng.core.source import GitSource, Source
 from iocmng.core.spec import PluginSpec
 from iocmng.core.state import Cause, GenerationResult, PluginEntry
 from iocmng.errors import InvalidRequest, WrongState
@@ -50,7 +51,12 @@ class Replacements(Calls):
             raise WrongState(f"{name} has no such generation to return to; those that ran and are kept: {ran}")
         old = target.spec
         wanted = replace(
-            spec, source=old.source, parameters=old.parameters, resources=old.resources, node=old.node, files=old.files
+            spec,
+            source=_with_credential_of(spec.source, old.source),
+            parameters=old.parameters,
+            resources=old.resources,
+            node=old.node,
+            files=old.files,
         )
         return await self._replace(wanted, Cause.ROLLBACK)
 
@@ -66,8 +72,8 @@ class Replacements(Calls):
         facts = self._registry.observed[name].facts
         if "schedule" in change.model_fields_set and facts is not None and facts.kind is Kind.TASK:
             raise InvalidRequest(f"schedule: {NO_SCHEDULE}")
-        if "pat" in change.model_fields_set:
-            await self._keeper.set_credential(name, change.pat.get_secret_value() if change.pat else None)
+        if change.changes_credential:
+            await self._keeper.set_credential(name, change.credential)
         if change.needs_replacement:
             files = spec.files if changed.source == spec.source else None
             return await self._replace(replace(changed, files=files), Cause.CHANGE)
@@ -95,6 +101,15 @@ class Replacements(Calls):
         self._operations.causes[name] = cause
         self._registry.desire_instead(replace(wanted, generation=self._keeper.next_number(wanted)))
         return await self._settled(name)
+
+
+def _with_credential_of(present: Source, earlier: Source) -> Source:
+    """Return an earlier source; the credential that is kept is the present one's, and is for its repository only."""
+    if isinstance(earlier, GitSource) and earlier.credential_file is None:
+        if isinstance(present, GitSource) and present.url == earlier.url and present.credential_file is None:
+            return replace(earlier, has_credential=present.has_credential, uses_key=present.uses_key)
+        return replace(earlier, has_credential=False, uses_key=False)
+    return earlier
 
 
 def _same(one: PluginSpec, other: PluginSpec) -> bool:

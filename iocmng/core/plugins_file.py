@@ -65,7 +65,7 @@ def plan(
 
 def applied_form(request: PluginRequest) -> dict[str, Any]:
     """Return an entry as it is kept to be compared with later ones: without its credential."""
-    return request.model_dump(mode="json", exclude={"pat"}, exclude_defaults=True)
+    return request.model_dump(mode="json", exclude={"pat", "ssh_key"}, exclude_defaults=True)
 
 
 def changed_spec(entry: PluginEntry, request: PluginRequest, number: int) -> PluginSpec:

@@ -13,9 +13,14 @@ from iocmng.core.manifest import LabelTable, ResourceTable
 from iocmng.core.names import PLUGIN_NAME_PATTERN
 from iocmng.core.schedule_section import ScheduleField, schedule_of
 from iocmng.core.secrets import kept_secrets
-from iocmng.core.source import GitSource, LocalSource, Source
+from iocmng.core.source import GitSource, LocalSource, Source, is_ssh_url
 from iocmng.core.spec import PluginSpec
 from iocmng.errors import InvalidRequest
+
+SshKey = Annotated[SecretStr | None, Field(max_length=16384)]
+
+_OF_GIT = ("branch", "commit", "pat", "pat_file", "ssh_key", "ssh_key_file", "require_signed")
+_CREDENTIALS = ("pat", "pat_file", "ssh_key", "ssh_key_file")
 
 
 class PluginRequest(BaseModel):
@@ -42,6 +47,12 @@ class PluginRequest(BaseModel):
     """Personal access token for the repository; kept encrypted and never shown again."""
     pat_file: Annotated[str | None, Field(max_length=1024)] = None
     """Instead of `pat`: name of a file in the server's secrets directory that holds it; read at each fetch."""
+    ssh_key: SshKey = None
+    """Private key, without a passphrase, for an ssh repository; kept encrypted and never shown again."""
+    ssh_key_file: Annotated[str | None, Field(max_length=1024)] = None
+    """Instead of `ssh_key`: name of a file in the server's secrets directory that holds it; read at each fetch."""
+    require_signed: bool = False
+    """true: take only a commit or tag that an allowed key has signed, also where the server does not ask for that."""
     auto_start: bool = True
     """false: the IOC is up and the cycles wait for start."""
     auto_start_on_boot: bool | None = None
@@ -58,16 +69,17 @@ class PluginRequest(BaseModel):
     """When the job runs by itself, in place of what config.yaml says: a cron expression (times in UTC), a mapping, or
     `off`."""
 
-    @field_validator("git_url", "local_path", "branch", "commit", "pat", "pat_file", mode="before")
+    @field_validator("git_url", "local_path", *(key for key in _OF_GIT if key != "require_signed"), mode="before")
     @classmethod
     def _absent(cls, value: Any) -> Any:
         """Read "" as absent: dashboards send it."""
         return None if value == "" else value
 
-    @field_validator("path", "parameters", "resources", "node", mode="before")
+    @field_validator("path", "parameters", "resources", "node", "require_signed", mode="before")
     @classmethod
     def _null(cls, value: Any, info: Any) -> Any:
-        return ("" if info.field_name == "path" else {}) if value is None else value
+        empty: dict[str, Any] = {"path": "", "require_signed": False}
+        return empty.get(info.field_name, {}) if value is None else value
 
     @field_validator("parameters")
     @classmethod
@@ -80,10 +92,13 @@ class PluginRequest(BaseModel):
     def _one_source(self) -> PluginRequest:
         if (self.git_url is None) == (self.local_path is None):
             raise ValueError("give git_url or local_path, and only one of them")
-        if self.local_path is not None and (self.branch or self.commit or self.pat or self.pat_file):
-            raise ValueError("branch, commit, pat and pat_file belong to git_url, not to local_path")
-        if self.pat is not None and self.pat_file is not None:
-            raise ValueError("give pat or pat_file, not both")
+        if self.local_path is not None and any(getattr(self, key) for key in _OF_GIT):
+            raise ValueError(f"{', '.join(_OF_GIT[:-1])} and {_OF_GIT[-1]} belong to git_url, not to local_path")
+        given = [key for key in _CREDENTIALS if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give {' or '.join(given)}, not {'both' if len(given) == 2 else 'all of them'}")
+        if given and given[0].startswith("ssh_key") and self.git_url is not None and not is_ssh_url(self.git_url):
+            raise ValueError(f"{given[0]} is for ssh: git_url must be ssh://USER@HOST/PATH or USER@HOST:PATH")
         return self
 
     @property
@@ -91,8 +106,23 @@ class PluginRequest(BaseModel):
         """The source, without the credential."""
         if self.git_url is None:
             return LocalSource(str(self.local_path), self.path)
-        has_credential = self.pat is not None or self.pat_file is not None
-        return GitSource(self.git_url, self.path, self.branch, self.commit, has_credential, self.pat_file)
+        file = self.pat_file if self.pat_file is not None else self.ssh_key_file
+        return GitSource(
+            self.git_url,
+            self.path,
+            self.branch,
+            self.commit,
+            has_credential=self.credential is not None or file is not None,
+            credential_file=file,
+            uses_key=self.ssh_key is not None or self.ssh_key_file is not None,
+            require_signed=self.require_signed,
+        )
+
+    @property
+    def credential(self) -> str | None:
+        """The PAT or the ssh key, where one was given as such."""
+        given = self.pat or self.ssh_key
+        return given.get_secret_value() if given else None
 
     def spec(self, kind: Kind | None) -> PluginSpec:
         """Return the desired state that this request asks for."""
@@ -123,7 +153,9 @@ class PluginChange(BaseModel):
     commit: Annotated[str | None, Field(max_length=64)] = None
     """Commit to use instead of the branch's newest; null: none."""
     pat: Annotated[SecretStr | None, Field(max_length=4096)] = None
-    """A new personal access token; null forgets the one there is."""
+    """A new personal access token; null forgets the credential there is."""
+    ssh_key: SshKey = None
+    """A new private key for an ssh repository; null forgets the credential there is."""
     parameters: dict[str, Any] | None = {}
     """Merged into the parameters of the add; a null takes one away, a null for all of them takes all."""
     auto_start_on_boot: bool | None = None
@@ -134,7 +166,7 @@ class PluginChange(BaseModel):
     """When the job runs by itself: a cron expression (times in UTC), a whole mapping, or `off`; null: as config.yaml
     says."""
 
-    @field_validator("branch", "commit", "pat", mode="before")
+    @field_validator("branch", "commit", "pat", "ssh_key", mode="before")
     @classmethod
     def _absent(cls, value: Any) -> Any:
         """Read "" as null: dashboards send it."""
@@ -147,6 +179,23 @@ class PluginChange(BaseModel):
             raise ValueError(problem)
         return value
 
+    @model_validator(mode="after")
+    def _one_credential(self) -> PluginChange:
+        if self.pat is not None and self.ssh_key is not None:
+            raise ValueError("give pat or ssh_key, not both")
+        return self
+
+    @property
+    def changes_credential(self) -> bool:
+        """Whether the credential is replaced or forgotten."""
+        return bool(self.model_fields_set & {"pat", "ssh_key"})
+
+    @property
+    def credential(self) -> str | None:
+        """The new credential, if there is one."""
+        given = self.pat or self.ssh_key
+        return given.get_secret_value() if given else None
+
     @property
     def needs_replacement(self) -> bool:
         """Whether the plugin's process must be replaced to show the change."""
@@ -156,18 +205,26 @@ class PluginChange(BaseModel):
         """Return the spec with this change made; `generation` and `files` are as they were.
 
         Raises:
-            InvalidRequest: If a branch or commit is given for a local directory.
+            InvalidRequest: If a branch, commit or credential is given that does not fit the source.
         """
         given = self.model_fields_set
         source = spec.source
-        if given & {"branch", "commit", "pat"}:
+        if given & {"branch", "commit", "pat", "ssh_key"}:
             if not isinstance(source, GitSource):
-                raise InvalidRequest(f"{spec.name} comes from a local directory: branch, commit and pat do not fit it")
+                raise InvalidRequest(
+                    f"{spec.name} comes from a local directory: branch, commit, pat and ssh_key do not fit it"
+                )
+            if self.ssh_key is not None and not is_ssh_url(source.url):
+                raise InvalidRequest(f"{spec.name} does not come from an ssh repository: ssh_key does not fit it")
             changes: dict[str, Any] = {key: getattr(self, key) for key in ("branch", "commit") if key in given}
             if "branch" in given and "commit" not in given:
                 changes["commit"] = None  # a pinned commit would win over the branch
-            if "pat" in given:
-                changes |= {"has_credential": self.pat is not None, "credential_file": None}
+            if self.changes_credential:
+                changes |= {
+                    "has_credential": self.credential is not None,
+                    "credential_file": None,
+                    "uses_key": self.ssh_key is not None,
+                }
             source = replace(source, **changes)
         simple: dict[str, Any] = {
             key: getattr(self, key) for key in ("auto_start_on_boot", "autostart_order") if key in given

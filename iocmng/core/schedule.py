@@ -14,6 +14,17 @@ from cronsim import CronSim, CronSimError
 OFF = "off"
 """Stands in the place of a cron expression where a job is not to run by itself."""
 
+WORDS = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+"""Cron's words, and the expressions that they stand for."""
+
 _ANY_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 _HOW_TO_WRITE = "write minute, hour, day of month, month and weekday, as in `30 6 * * 1-5`"
 
@@ -23,7 +34,7 @@ class Schedule:
     """When a job runs by itself.
 
     Attributes:
-        cron: A cron expression, or OFF.
+        cron: A cron expression, one of WORDS, or OFF.
         timezone: Name of the time zone whose clock the expression means.
         parameters: Laid over the job's own for these runs.
     """
@@ -48,7 +59,7 @@ class Schedule:
         """
         if self.is_off:
             return None
-        for moment in CronSim(self.cron, after.astimezone(_zone(self.timezone))):
+        for moment in CronSim(WORDS.get(self.cron, self.cron), after.astimezone(_zone(self.timezone))):
             # The library may name the first of two equal times of the clock while the second is already on.
             if (due := moment.astimezone(UTC)) > after:
                 return due
@@ -67,8 +78,10 @@ def check_cron(text: str) -> str:
     Raises:
         ValueError: If it is wrong, or never comes true.
     """
-    if text == OFF:
+    if text == OFF or text in WORDS:
         return text
+    if text.startswith("@"):
+        raise ValueError(_wrong_word(text))
     if len(text.split()) not in (5, 6):
         raise ValueError(f"a cron expression has five fields, this one {len(text.split())}; {_HOW_TO_WRITE}")
     try:
@@ -79,6 +92,12 @@ def check_cron(text: str) -> str:
     if moment is None:
         raise ValueError("there is no day on which this cron expression comes true")
     return text
+
+
+def _wrong_word(text: str) -> str:
+    if text == "@reboot":
+        return "@reboot is no time: nothing runs by itself because a server starts; give a time, such as @daily"
+    return f"there is no word {text[:60]!r}; the words are {', '.join(WORDS)}"
 
 
 def check_timezone(name: str) -> str:

@@ -16,7 +16,7 @@ class ScheduleSection(StrictModel):
 
     cron: Annotated[str, Field(max_length=200), AfterValidator(check_cron)]
     """Minute, hour, day of month, month, weekday (0 or 7 is Sunday), as in `30 6 * * 1-5`; six fields begin with the
-    second. `off`: the job does not run by itself."""
+    second. Or a word of cron's, as in `"@daily"`. `off`: the job does not run by itself."""
     timezone: Annotated[str, Field(max_length=64), AfterValidator(check_timezone)] = "UTC"
     """Whose clock the expression means, as in `Europe/Rome`."""
     parameters: dict[str, Any] = {}

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from iocmng.errors import CheckFailure, PluginRejected
 
-_SCP_LIKE = re.compile(r"^(?P<user>[A-Za-z0-9_.-]+)@(?P<host>[A-Za-z0-9.][A-Za-z0-9.-]*):(?P<path>[^-\s][^\s]*)$")
+SCP_LIKE = re.compile(r"^(?P<user>[A-Za-z0-9_.-]+)@(?P<host>[A-Za-z0-9.][A-Za-z0-9.-]*):(?P<path>[^-\s][^\s]*)$")
 _COMMIT = re.compile(r"^[0-9a-f]{7,64}\Z")
 # The rules of git-check-ref-format(1), as what must not occur.
 _BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|//|/\.|\.lock(?:/|$)|^[-/.]|[/.]$|^@?$")
@@ -24,8 +24,10 @@ class GitSource:
         path: Directory inside the repository; "" is its root.
         branch: Branch or tag; None is the repository's default branch.
         commit: Commit to use instead of the branch's newest.
-        has_credential: Whether a PAT was given for it.
-        credential_file: Name of the file in the secrets directory that holds the PAT, where it was given that way.
+        has_credential: Whether a PAT or an ssh key was given for it.
+        credential_file: Name of the file in the secrets directory that holds it, where it was given that way.
+        uses_key: Whether the credential is an ssh key.
+        require_signed: Whether it is taken only with a signature, also where the server takes others without.
     """
 
     url: str
@@ -34,6 +36,8 @@ class GitSource:
     commit: str | None = None
     has_credential: bool = False
     credential_file: str | None = None
+    uses_key: bool = False
+    require_signed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +97,10 @@ def check_git_url(url: str) -> None:
         raise refused(
             f"git_url names the transport helper {url.partition('::')[0][:80]!r}; use https, ssh or a file path"
         )
-    if "://" not in url and not _SCP_LIKE.match(url) and ":" in url.partition("/")[0]:
+    if "://" not in url and not SCP_LIKE.match(url) and ":" in url.partition("/")[0]:
         # git would take it for HOST:PATH, or for a user and a password; it is not repeated, it may hold a credential.
         raise refused("git_url has a ':' before the first '/'; use https://, ssh://, USER@HOST:PATH or a file path")
-    if _SCP_LIKE.match(url) or is_file_url(url):
+    if SCP_LIKE.match(url) or is_file_url(url):
         return
     try:
         parts = urlsplit(url)
@@ -106,13 +110,20 @@ def check_git_url(url: str) -> None:
         raise refused(f"git_url has the scheme {parts.scheme[:80] or 'none'!r}; use https, ssh or a file path")
     if not parts.hostname or parts.hostname.startswith("-") or parts.netloc.startswith("-"):
         raise refused("git_url has no host name")
+    if "%" in parts.netloc:  # git decodes it before it looks for the host, and would go to another one
+        raise refused("git_url has a '%' before its path; write user and host as they are")
     if parts.password or (parts.scheme == "https" and parts.username):
         raise refused("git_url holds a credential; put it into `pat`, where it is kept secret")
 
 
+def is_ssh_url(url: str) -> bool:
+    """Tell whether a repository is reached by ssh."""
+    return url.startswith("ssh://") or SCP_LIKE.match(url) is not None
+
+
 def is_file_url(url: str) -> bool:
     """Tell whether a repository lies on the server's own machine."""
-    return url.startswith(("file://", "/", "./", "../", "~")) or ("://" not in url and not _SCP_LIKE.match(url))
+    return url.startswith(("file://", "/", "./", "../", "~")) or ("://" not in url and not SCP_LIKE.match(url))
 
 
 def file_url_path(url: str) -> str:

@@ -25,11 +25,13 @@ class FilesRef:
         digest: Digest of the bundle.
         commit: Their commit; None for a local directory that is in no repository.
         branch: Branch or tag they were taken from.
+        signed_by: Who has signed them; None where that was not asked for when they were fetched.
     """
 
     digest: str
     commit: str | None = None
     branch: str | None = None
+    signed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ def open_bundle(files: FilesRef, settings: Settings) -> Bundle | None:
         manifest=read_manifest(directory / "files"),
         commit=files.commit,
         branch=files.branch,
+        signed_by=files.signed_by,
     )
 
 

@@ -7,19 +7,29 @@ from pathlib import Path
 from iocmng.core.manifest import Manifest
 from iocmng.core.ports.processes import Bundle
 from iocmng.core.source import GitSource, Source, check_source
+from iocmng.core.spec import FilesRef
 from iocmng.errors import SourceUnavailable
 from iocmng.loading import requirements
-from iocmng.loading.bundles import forget_bundles, packages_directory, staging, store_bundle, store_packages
+from iocmng.loading.bundles import (
+    forget_bundles,
+    open_bundle,
+    packages_directory,
+    staging,
+    store_bundle,
+    store_packages,
+)
 from iocmng.loading.checks import check_syntax, read_manifest
 from iocmng.loading.credential_file import read_credential_file
 from iocmng.loading.local import copy_local
+from iocmng.loading.places import check_origin
 from iocmng.loading.repository import Origin, clone
+from iocmng.loading.signatures import needs_signature
 from iocmng.settings import Settings
 
-__all__ = ["fetch", "forget_bundles"]
+__all__ = ["fetch", "forget_bundles", "reopen"]
 
 
-def fetch(source: Source, pat: str | None, settings: Settings) -> Bundle:
+def fetch(source: Source, credential: str | None, settings: Settings) -> Bundle:
     """Fetch a plugin, install its requirements and check its config and syntax.
 
     If the call returns, the bundle is complete in the store and stays there until `forget_bundles`. If it raises,
@@ -27,20 +37,23 @@ def fetch(source: Source, pat: str | None, settings: Settings) -> Bundle:
 
     Args:
         source: Where the plugin is.
-        pat: Personal access token for the source's host, used with https only and kept nowhere; not needed where the
-            source names a file that holds it.
+        credential: Personal access token, or ssh key where the source says so, for the source's host; kept nowhere, and
+            not needed where the source names a file that holds it.
         settings: Names the store, the local roots and the limits.
 
     Raises:
         SourceUnavailable: If the repository cannot be fetched.
-        PluginRejected: If the plugin fails a check: clone, dependencies, config or syntax.
+        PluginRejected: If code may not come from there, or the plugin fails a check: clone, dependencies, config or
+            syntax.
     """
     check_source(source)
+    check_origin(source, settings)
     if isinstance(source, GitSource) and source.credential_file is not None:
-        pat = read_credential_file(source.credential_file, settings)
+        key = "ssh_key_file" if source.uses_key else "pat_file"
+        credential = read_credential_file(source.credential_file, key, settings)
     try:
         with staging(settings) as workspace:
-            return _fetch(source, pat, workspace, settings)
+            return _fetch(source, credential, workspace, settings)
     except OSError as error:
         raise SourceUnavailable.because(
             f"the server cannot keep the plugin's files below {settings.state}: {error.strerror or error}; "
@@ -48,9 +61,24 @@ def fetch(source: Source, pat: str | None, settings: Settings) -> Bundle:
         ) from error
 
 
-def _fetch(source: Source, pat: str | None, workspace: Path, settings: Settings) -> Bundle:
+def reopen(source: Source, files: FilesRef, settings: Settings) -> Bundle | None:
+    """Return the bundle that a plugin was started from before.
+
+    None where it is not there or is damaged, and where its source needs a signature that was not asked for when it
+    was fetched: it must be fetched again then.
+
+    Raises:
+        PluginRejected: If code may no longer come from its source.
+    """
+    check_origin(source, settings)
+    if needs_signature(source, settings) and files.signed_by is None:
+        return None
+    return open_bundle(files, settings)
+
+
+def _fetch(source: Source, credential: str | None, workspace: Path, settings: Settings) -> Bundle:
     if isinstance(source, GitSource):
-        origin = clone(source, pat, workspace, settings)
+        origin = clone(source, credential, workspace, settings)
     else:
         origin = copy_local(source, workspace, settings)
     files = workspace / "files"
@@ -80,4 +108,5 @@ def _store(
         manifest=manifest,
         commit=origin.commit,
         branch=origin.branch,
+        signed_by=origin.signed_by,
     )

@@ -14,11 +14,20 @@ _BOILERPLATE = re.compile(r"Could not read from remote|Please make sure you have
 _CREDENTIAL_IN_URL = re.compile(r"://[^/@\s]+@")
 
 _ADVICE: tuple[tuple[str, str], ...] = (
+    (
+        r"load key .*(invalid format|error in libcrypto|incorrect passphrase)",
+        "the ssh key cannot be used; give a private key without a passphrase, with all its lines",
+    ),
+    (
+        r"requested url returned error: 30\d",
+        "it leads on to another address, which is not followed where IOCMNG_GIT_ALLOW is set; give that address",
+    ),
     (r"no space left|disk quota exceeded", "the disk of the server's state directory is full; free some space"),
     (
         r"authentication failed|could not read (username|password)|terminal prompts disabled|permission denied"
         r"|error: 40[13]|access denied|not authorized",
-        "access was refused; give a `pat` that may read it (https), or a key that the server's user has (ssh)",
+        "access was refused; give a `pat` that may read it (https), or an `ssh_key` or a key that the server's user "
+        "has (ssh)",
     ),
     (
         r"dubious ownership|safe\.directory",
@@ -26,7 +35,8 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ),
     (
         r"host key verification failed",
-        "the ssh host key is unknown; add it to the known_hosts of the server's user",
+        "the ssh host key is unknown; add it to the file of IOCMNG_SSH_KNOWN_HOSTS, or, where that is not set, to the "
+        "known_hosts of the server's user",
     ),
     (
         r"certificate|ssl peer",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import resource
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -16,21 +19,22 @@ import git
 from iocmng.loading.processes import Deadline, Finished, belongs_to_server, finish
 
 NOWHERE = "/nonexistent"
-CREDENTIAL_VARIABLE = "PLUGIN_SOURCE_PAT"
+CREDENTIAL_VARIABLE = "PLUGIN_SOURCE_PAT_FILE"
 CREDENTIAL_USER = "oauth2"
 """GitHub, GitLab, Gitea and Azure take any user name beside a token; GitLab's documentation names this one."""
 
-# A shell function: the shell's own printf writes the token, so that it is in no process's arguments. git runs it only
-# for the host that the configuration key names, also after a redirection.
+# The token goes from its file through a pipe to git, so that it is in no process's arguments or environment. git runs
+# this only for the host that the configuration key names, also after a redirection.
 _CREDENTIAL_HELPER = (
-    f'!f() {{ if test "$1" = get; then printf "username={CREDENTIAL_USER}\\npassword=%s\\n" "${CREDENTIAL_VARIABLE}"; '
-    "fi; }; f"
+    f'!f() {{ if test "$1" = get; then printf "username={CREDENTIAL_USER}\\npassword="; cat "${CREDENTIAL_VARIABLE}"; '
+    "echo; fi; }; f"
 )
 
 _KEPT_GIT_VARIABLES = re.compile(r"GIT_(SSL_|PROXY_|HTTP_|EXEC_PATH\Z)")
 
 _CONFIGURATION = {
     "core.hooksPath": os.devnull,
+    "core.bigFileThreshold": "32m",  # larger files are not read into memory as a whole
     "core.fsmonitor": "false",
     "credential.helper": "",
     "fetch.unpackLimit": "1",
@@ -85,29 +89,62 @@ class IsolatedRepo(git.Repo):
     GitCommandWrapperType = IsolatedGit
 
 
-def network_environment(url: str, pat: str | None) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Access:
+    """With what, and how, git goes to one remote.
+
+    Attributes:
+        pat_file: Path from which the PAT is read.
+        key_file: Path from which ssh reads its key.
+        known_hosts: Path of the host keys that ssh trusts; None leaves it to the configuration of the server's user.
+        follows: Whether https may lead on to another address.
+    """
+
+    pat_file: str | None = None
+    key_file: str | None = None
+    known_hosts: Path | None = None
+    follows: bool = True
+
+
+def network_environment(url: str, access: Access) -> dict[str, str]:
     """Return the variables of a git that may talk to one remote, with the credential for its host alone."""
     parts = urlsplit(url)
     protocol = parts.scheme if "://" in url else ("file" if url.startswith("/") else "ssh")
-    configuration: dict[str, str] = {}
-    credential: dict[str, str] = {}
-    if pat and protocol == "https":
+    configuration = {"http.followRedirects": "initial" if access.follows else "false"}
+    more: dict[str, str] = {}
+    if access.pat_file and protocol == "https":
         host = parts.netloc.rpartition("@")[2]
         configuration[f"credential.https://{host}.helper"] = _CREDENTIAL_HELPER
-        credential[CREDENTIAL_VARIABLE] = pat
+        more[CREDENTIAL_VARIABLE] = access.pat_file
+    if access.key_file:
+        more["SSH_AUTH_SOCK"] = ""
     return {
         **isolation(configuration),
         "GIT_ALLOW_PROTOCOL": protocol,
-        "GIT_SSH_COMMAND": _ssh_command(),
+        "GIT_SSH_COMMAND": _ssh_command(access),
         **_certificates(),
-        **credential,
+        **more,
     }
 
 
-def _ssh_command() -> str:
-    """Return ssh without questions; ssh itself finds the user's keys and known hosts, whatever HOME says."""
+def _ssh_command(access: Access) -> str:
+    """Return ssh without questions.
+
+    Without a key of the plugin's own, ssh itself finds the user's keys and known hosts, whatever HOME says. With one,
+    it uses nothing else: no agent, and no configuration, which could lead elsewhere or run programs.
+    """
     program = os.environ.get("GIT_SSH_COMMAND") or shlex.quote(os.environ.get("GIT_SSH") or "ssh")
-    return f"{program} -o BatchMode=yes -o ControlMaster=no"
+    options = ["BatchMode=yes", "ControlMaster=no"]
+    file = ""
+    if access.key_file:
+        file = "-F /dev/null "
+        options += [f"IdentityFile={access.key_file}", "IdentitiesOnly=yes", "IdentityAgent=none"]
+        options += ["ForwardAgent=no", "PasswordAuthentication=no", "UpdateHostKeys=no"]
+    if access.known_hosts:
+        known_hosts = str(access.known_hosts).replace("%", "%%")
+        options += [f'UserKnownHostsFile="{known_hosts}"', "GlobalKnownHostsFile=/dev/null"]
+        options += ["StrictHostKeyChecking=yes"]
+    return f"{program} {file}{' '.join(f'-o {shlex.quote(option)}' for option in options)}"
 
 
 def _certificates() -> dict[str, str]:
@@ -123,6 +160,7 @@ def run_git(
     *,
     environment: Mapping[str, str] | None = None,
     watch: Callable[[], None] | None = None,
+    largest_file: int | None = None,
 ) -> Finished:
     """Run git to its end in a session of its own, without input.
 
@@ -132,6 +170,7 @@ def run_git(
         deadline: When it is killed.
         environment: Laid over the isolated environment.
         watch: See `finish`.
+        largest_file: Bytes beyond which the system lets it write no file; `watch` looks only now and then.
 
     Raises:
         subprocess.TimeoutExpired: If the deadline passed.
@@ -143,4 +182,8 @@ def run_git(
         env=environment,
         start_new_session=True,
     )
-    return finish(cast("subprocess.Popen[bytes]", interrupt.proc), deadline, watch)
+    process = cast("subprocess.Popen[bytes]", interrupt.proc)
+    if largest_file is not None:
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    return finish(process, deadline, watch)

@@ -13,12 +13,14 @@ from gitdb.exc import ODBError
 
 from iocmng.core.source import refused
 from iocmng.errors import PluginRejected
-from iocmng.loading.tree import CACHES, MAX_ENTRIES, MAX_NAME_BYTES, TreeWriter, refused_file
+from iocmng.loading.tree import CACHES, MAX_NAME_BYTES, TreeWriter, refused_file, too_many
 
 CHUNK_BYTES = 1 << 20
 MAX_LINK_BYTES = 4096
 MAX_OUTER_BYTES = 256 * 1024
-_MAX_LISTING_BYTES = MAX_ENTRIES * (MAX_NAME_BYTES + 30)
+_MAX_ENTRY_BYTES = MAX_NAME_BYTES + 30
+_LISTED = 10_000
+"""Entries that a directory may have beside the plugin's own, which may be few."""
 
 
 def write_tree(root: git.Tree, path: str, writer: TreeWriter) -> None:
@@ -33,11 +35,11 @@ def write_tree(root: git.Tree, path: str, writer: TreeWriter) -> None:
         PluginRejected: If there is no such directory, or it holds what must not be taken or cannot be read.
     """
     with _readable():
-        top = _directory(root, path)
+        top = _directory(root, path, writer.max_entries)
         pending = [(top, "")]
         while pending:
             tree, prefix = pending.pop()
-            for own_name, entry in _entries(tree):
+            for own_name, entry in _entries(tree, writer.max_entries):
                 name = f"{prefix}{own_name}"
                 match stat.S_IFMT(entry.mode):
                     case stat.S_IFDIR if own_name in CACHES:
@@ -55,10 +57,10 @@ def write_tree(root: git.Tree, path: str, writer: TreeWriter) -> None:
         writer.finish()
 
 
-def write_file(root: git.Tree, name: str, target: Path) -> bool:
+def write_file(root: git.Tree, name: str, target: Path, max_entries: int) -> bool:
     """Write one file of the root to `target`; return whether there is such a file."""
     with _readable():
-        for entry_name, entry in _entries(root):
+        for entry_name, entry in _entries(root, max_entries):
             if entry_name == name and stat.S_IFMT(entry.mode) == stat.S_IFREG:
                 if entry.size > MAX_OUTER_BYTES:
                     raise refused_file(name, f"the file is larger than {MAX_OUTER_BYTES} bytes")
@@ -68,13 +70,13 @@ def write_file(root: git.Tree, name: str, target: Path) -> bool:
     return False
 
 
-def list_blobs(root: git.Tree, path: str) -> dict[str, str]:
+def list_blobs(root: git.Tree, path: str, max_entries: int) -> dict[str, str]:
     """Return the SHA of each file and link below a directory by its path; a submodule counts as a file."""
     blobs: dict[str, str] = {}
-    pending = [(_directory(root, path), "")]
-    while pending and len(blobs) <= MAX_ENTRIES:
+    pending = [(_directory(root, path, max_entries), "")]
+    while pending and len(blobs) <= max_entries:
         tree, prefix = pending.pop()
-        for name, entry in _entries(tree):
+        for name, entry in _entries(tree, max_entries):
             if stat.S_IFMT(entry.mode) == stat.S_IFDIR:
                 pending.append((entry, f"{prefix}{name}/"))
             else:
@@ -82,18 +84,18 @@ def list_blobs(root: git.Tree, path: str) -> dict[str, str]:
     return blobs
 
 
-def _directory(root: git.Tree, path: str) -> git.Tree:
+def _directory(root: git.Tree, path: str, max_entries: int) -> git.Tree:
     """Return the tree of a directory."""
     tree: Any = root
     for part in (part for part in path.split("/") if part not in ("", ".")):
-        found = next((entry for name, entry in _entries(tree) if name == part), None)
+        found = next((entry for name, entry in _entries(tree, max_entries) if name == part), None)
         match stat.S_IFMT(found.mode) if found is not None else None:
             case stat.S_IFDIR:
                 tree = found
             case stat.S_IFLNK:
                 raise refused(f"path {path!r} leads through the symbolic link {part!r}; give the directory itself")
             case None:
-                names = [name for name, entry in _entries(tree) if stat.S_IFMT(entry.mode) == stat.S_IFDIR]
+                names = [name for name, entry in _entries(tree, max_entries) if stat.S_IFMT(entry.mode) == stat.S_IFDIR]
                 known = f"; beside it are {', '.join(sorted(names)[:10])}" if names else ""
                 raise refused(f"the repository has no directory {path!r}: there is no {part!r}{known}")
             case _:
@@ -101,10 +103,10 @@ def _directory(root: git.Tree, path: str) -> git.Tree:
     return tree
 
 
-def _entries(tree: Any) -> Iterator[tuple[str, Any]]:
+def _entries(tree: Any, max_entries: int) -> Iterator[tuple[str, Any]]:
     """Yield the entries of one directory by name; the size is asked first, since a listing is read as a whole."""
-    if tree.size > _MAX_LISTING_BYTES:
-        raise refused(f"a directory of the repository holds more than {MAX_ENTRIES} files; choose one with `path`")
+    if tree.size > max(max_entries, _LISTED) * _MAX_ENTRY_BYTES:
+        raise too_many(max_entries)
     start = f"{tree.path}/" if tree.path else ""
     for entry in tree:
         yield str(entry.path).removeprefix(start), entry

@@ -1,10 +1,12 @@
-"""Which directories of the server's machine a plugin may come from."""
+"""Which repositories, and which directories of the server's machine, a plugin may come from."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import unquote
 
-from iocmng.core.source import refused
+from iocmng.core.git_allow import check_allowed
+from iocmng.core.source import GitSource, Source, file_url_path, is_file_url, refused
 from iocmng.settings import Settings
 
 
@@ -30,3 +32,26 @@ def allowed_directory(name: str, settings: Settings, key: str) -> Path:
             "move it there, or name its directory in IOCMNG_LOCAL_ROOTS"
         )
     return directory
+
+
+def repository_path(url: str) -> str:
+    """Return the path, as it was given, of a repository on the server's machine."""
+    path = file_url_path(url)
+    return unquote(path) if url.startswith("file://") else path
+
+
+def check_origin(source: Source, settings: Settings) -> None:
+    """Check a source against IOCMNG_GIT_ALLOW; a repository of this machine by its real path.
+
+    Raises:
+        PluginRejected: If it matches none of the patterns.
+    """
+    if settings.git_allow is None or not isinstance(source, GitSource):
+        return
+    url = source.url
+    if is_file_url(url):
+        try:
+            url = str(Path(repository_path(url)).expanduser().resolve())
+        except (OSError, RuntimeError, ValueError) as error:
+            raise refused(f"git_url {url[:200]!r} cannot be resolved: {error}") from error
+    check_allowed(url, settings.git_allow)

@@ -12,21 +12,23 @@ import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
 
 import git
 
-from iocmng.core.source import GitSource, file_url_path, is_file_url, refused
+from iocmng.core.source import GitSource, is_file_url, refused
 from iocmng.errors import PluginRejected, SourceUnavailable
+from iocmng.loading.git_access import access_to
 from iocmng.loading.git_errors import explain, scrub
-from iocmng.loading.git_process import IsolatedRepo, network_environment, run_git
+from iocmng.loading.git_process import Access, IsolatedRepo, network_environment, run_git
 from iocmng.loading.git_tree import write_file, write_tree
-from iocmng.loading.places import allowed_directory
+from iocmng.loading.places import allowed_directory, repository_path
 from iocmng.loading.processes import Deadline, Finished
+from iocmng.loading.signatures import SignatureCheck, Verdict, needs_signature
 from iocmng.loading.tree import TreeWriter
 from iocmng.settings import Settings
 
 _WANTED = "refs/iocmng/wanted"
+_TAG = "refs/iocmng/tag"
 _FULL_SHA = re.compile(r"[0-9a-f]{40}\Z")
 _SHOWN_NAMES = 10
 _NO_SUCH_PROGRAM = 127  # of env(1)
@@ -40,24 +42,29 @@ class Origin:
         commit: Full SHA; None for a local directory whose files are those of no commit.
         branch: Branch or tag.
         outer_requirements: Copy of the root's requirements.txt, for a plugin in a sub-directory.
+        signed_by: Who has signed the commit or the tag; None where that was not checked.
     """
 
     commit: str | None
     branch: str | None
     outer_requirements: Path | None
+    signed_by: str | None = None
 
 
-def clone(source: GitSource, pat: str | None, workspace: Path, settings: Settings) -> Origin:
+def clone(source: GitSource, credential: str | None, workspace: Path, settings: Settings) -> Origin:
     """Write the plugin's directory of one commit to `workspace/files`.
 
     Raises:
         SourceUnavailable: If the repository cannot be fetched.
-        PluginRejected: If it lacks the branch, commit or directory, or holds what must not be taken.
+        PluginRejected: If it lacks the branch, commit or directory, is not signed as it must be, or holds what must not
+            be taken.
     """
-    remote = _Remote(source, pat, workspace / "git", settings)
     try:
-        branch = remote.prepare()
-        commit = remote.fetch()
+        with access_to(source, credential, settings) as access:
+            remote = _Remote(source, credential, access, workspace / "git", settings)
+            branch = remote.prepare()
+            commit = remote.fetch()
+            signer = remote.check_signature(commit) if needs_signature(source, settings) else None
     except subprocess.TimeoutExpired as error:
         raise SourceUnavailable.because(
             f"{source.url} took longer than {settings.fetch_timeout:g} s; try again, or raise IOCMNG_FETCH_TIMEOUT"
@@ -66,26 +73,26 @@ def clone(source: GitSource, pat: str | None, workspace: Path, settings: Setting
         raise SourceUnavailable.because("git is not installed on the server") from error
     with IsolatedRepo(remote.directory, expand_vars=False) as repository:
         tree = git.Commit(repository, bytes.fromhex(commit)).tree
-        writer = TreeWriter(workspace / "files", settings.fetch_max_bytes)
+        writer = TreeWriter(workspace / "files", settings.fetch_max_bytes, settings.fetch_max_files)
         write_tree(tree, source.path, writer)
         outer = workspace / "outer" / "requirements.txt"
-        has_outer = bool(source.path) and write_file(tree, "requirements.txt", outer)
-    return Origin(commit, branch, outer if has_outer else None)
+        has_outer = bool(source.path) and write_file(tree, "requirements.txt", outer, settings.fetch_max_files)
+    return Origin(commit, branch, outer if has_outer else None, signer)
 
 
 class _Remote:
     """One remote repository and the bare one that takes what is fetched from it."""
 
-    def __init__(self, source: GitSource, pat: str | None, directory: Path, settings: Settings) -> None:
+    def __init__(
+        self, source: GitSource, credential: str | None, access: Access, directory: Path, settings: Settings
+    ) -> None:
         self.directory = directory
         self._source = source
-        self._pat = pat.strip() if pat else None
-        if self._pat and not self._pat.isprintable():
-            raise refused("the `pat` holds a line break or another control character; give the token alone")
+        self._credential = credential.strip() if credential else None
         self._settings = settings
         self._deadline = Deadline.after(settings.fetch_timeout)
         self._address = _address(source.url, settings)
-        self._environment = network_environment(self._address, self._pat)
+        self._environment = network_environment(self._address, access)
         self._ref = "HEAD"
 
     def prepare(self) -> str | None:
@@ -120,6 +127,29 @@ class _Remote:
         everything = ("+refs/heads/*:refs/iocmng/heads/*", "+refs/tags/*:refs/iocmng/tags/*")
         self._require(self._fetch("--update-shallow", *everything))
         return self._resolve(commit) or self._no_commit(commit)
+
+    def check_signature(self, commit: str) -> str:
+        """Return who has signed the commit, or else the tag that was asked for and names it.
+
+        Raises:
+            PluginRejected: If neither carries a signature by an allowed key.
+        """
+        check = SignatureCheck(self.directory, self._deadline, self._settings)
+        verdict = check.commit(commit)
+        if verdict.signer:
+            return verdict.signer
+        problem = f"commit {commit[:12]} {verdict.problem}"
+        if self._ref.startswith("refs/tags/"):
+            self._require(self._fetch("--depth=1", f"+{self._ref}:{_TAG}"))
+            name = self._ref.removeprefix("refs/tags/")
+            tagged = check.tag(_TAG, name) if self._resolve(_TAG) == commit else Verdict(problem="names another commit")
+            if tagged.signer:
+                return tagged.signer
+            problem += f", and tag {name} {tagged.problem}"
+        raise refused(
+            f"{self._source.url}: {problem}; sign it (`git commit -S`, or `git tag -s` and give the tag as `branch`) "
+            "with a key that IOCMNG_ALLOWED_SIGNERS or IOCMNG_GPG_HOME of this server names"
+        )
 
     def _fetch(self, how: str, *refs: str) -> Finished:
         quiet = ("--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
@@ -157,7 +187,12 @@ class _Remote:
 
     def _run(self, *arguments: str, require: bool = True) -> Finished:
         finished = run_git(
-            arguments, self.directory, self._deadline, environment=self._environment, watch=self._check_size
+            arguments,
+            self.directory,
+            self._deadline,
+            environment=self._environment,
+            watch=self._check_size,
+            largest_file=self._settings.fetch_max_bytes + 1,
         )
         return self._require(finished) if require else finished
 
@@ -166,8 +201,8 @@ class _Remote:
             return finished
         if finished.returncode == _NO_SUCH_PROGRAM:
             raise git.GitCommandNotFound("git", finished.stderr)
-        sentence = explain(finished.stderr, self._pat)
-        raise SourceUnavailable.because(scrub(f"cannot fetch {self._source.url}: {sentence}", self._pat))
+        sentence = explain(finished.stderr, self._credential)
+        raise SourceUnavailable.because(scrub(f"cannot fetch {self._source.url}: {sentence}", self._credential))
 
     def _check_size(self) -> None:
         """Stop a fetch that brings more than a plugin may have."""
@@ -186,8 +221,7 @@ def _address(url: str, settings: Settings) -> str:
     """Return what git is given as the repository: the URL, or the real path of one on this machine."""
     if not is_file_url(url):
         return url
-    path = file_url_path(url)
-    directory = allowed_directory(unquote(path) if url.startswith("file://") else path, settings, "git_url")
+    directory = allowed_directory(repository_path(url), settings, "git_url")
     if not directory.is_dir():
         raise SourceUnavailable.because(f"there is no repository at {url}; check git_url")
     return str(directory)

@@ -10,10 +10,11 @@ from pathlib import Path
 from iocmng.core.source import refused
 from iocmng.errors import CheckFailure, PluginRejected
 
-MAX_ENTRIES = 20_000
-"""Files and directories of one plugin."""
 MAX_PATH_BYTES = 1024
 MAX_NAME_BYTES = 255
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""How every pointer file of Git LFS begins."""
 
 CACHES = frozenset({"__pycache__"})
 """Directories that are never part of a plugin: Python makes them, and stale ones would hide the source."""
@@ -22,6 +23,14 @@ CACHES = frozenset({"__pycache__"})
 def refused_file(path: str, message: str) -> PluginRejected:
     """Return the error of a file that must not become part of a plugin."""
     return PluginRejected.because(CheckFailure("clone", message, path))
+
+
+def too_many(limit: int) -> PluginRejected:
+    """Return the error of a tree with more entries than a plugin may have."""
+    return refused(
+        f"the plugin's directory holds more than {limit} files and directories; keep data out of it, choose a smaller "
+        "directory with `path`, or raise IOCMNG_FETCH_MAX_FILES"
+    )
 
 
 def _named_twice(path: str) -> PluginRejected:
@@ -34,9 +43,17 @@ class TreeWriter:
     Links are written last, so that no file is ever written through one.
     """
 
-    def __init__(self, root: Path, max_bytes: int) -> None:
+    def __init__(self, root: Path, max_bytes: int, max_entries: int) -> None:
+        """Make the empty directory.
+
+        Args:
+            root: The directory.
+            max_bytes: How much all files together may hold.
+            max_entries: How many files and directories there may be.
+        """
         self._root = root
         self._max_bytes = max_bytes
+        self.max_entries = max_entries
         self._bytes = 0
         self._entries = 0
         self._links: dict[str, str] = {}
@@ -46,11 +63,8 @@ class TreeWriter:
         """Count a directory and check its name; it is made with its first file."""
         self._check_name(path)
         self._entries += 1
-        if self._entries > MAX_ENTRIES:
-            raise refused(
-                f"the plugin's directory holds more than {MAX_ENTRIES} files and directories; "
-                "keep data out of it, or choose a smaller directory with `path`"
-            )
+        if self._entries > self.max_entries:
+            raise too_many(self.max_entries)
 
     def expect(self, size: int) -> None:
         """Check that a file of this size still fits.
@@ -72,6 +86,8 @@ class TreeWriter:
         try:
             with target.open("xb") as file:
                 for chunk in chunks:
+                    if file.tell() == 0 and chunk.startswith(LFS_POINTER):
+                        raise _pointer(path)
                     self.expect(len(chunk))
                     self._bytes += len(chunk)
                     file.write(chunk)
@@ -123,6 +139,14 @@ class TreeWriter:
                 raise refused(f"the tree holds the forbidden file name {path!r}; check it with `git fsck`")
             if len(name.encode()) > MAX_NAME_BYTES or len(encoded) > MAX_PATH_BYTES:
                 raise refused(f"the file name {path[:80]!r}… is longer than {MAX_PATH_BYTES} bytes; shorten it")
+
+
+def _pointer(path: str) -> PluginRejected:
+    return refused_file(
+        path,
+        "this is a pointer of Git LFS, and iocmng does not fetch what it stands for; put the file itself into the "
+        "repository (`git lfs untrack`), or keep it where the plugin can read it at run time",
+    )
 
 
 def tree_digest(root: Path) -> str:

@@ -1,7 +1,8 @@
 """Credentials, encrypted with a key that does not stand in the state.
 
-A PAT is kept as a Fernet token (AES-128-CBC and HMAC-SHA256) of the JSON object {"plugin": NAME, "pat": PAT}; the name
-inside ties it to its plugin, so that a token put into another plugin's row is refused. The key is, by its form,
+A PAT or an ssh key is kept as a Fernet token (AES-128-CBC and HMAC-SHA256) of the JSON object
+{"plugin": NAME, "pat": CREDENTIAL}; the name inside ties it
+to its plugin, so that a token put into another plugin's row is refused. The key is, by its form,
 
 - a Fernet key (44 characters, as `state.key` holds one and as Fernet.generate_key() makes it), used as it is, or
 - any other text: a passphrase. scrypt (N=2^14, r=8, p=1) makes the key from it and from a salt in the state.
@@ -80,7 +81,8 @@ def read_key(settings: Settings) -> bytes:
         ) from error
     if not key:
         raise StateUnavailable(
-            f"the key file {file} is empty. Restore it; if it is lost, remove it and give the plugins their `pat` again"
+            f"the key file {file} is empty. Restore it; if it is lost, remove it and give the plugins their `pat` or "
+            "`ssh_key` again"
         )
     return key
 
@@ -115,6 +117,7 @@ def _derived(passphrase: bytes, salt: bytes) -> bytes:
 
 def _undecipherable(plugin: str, why: str) -> StateUnavailable:
     return StateUnavailable(
-        f"the pat of plugin {plugin} cannot be decrypted: {why}. Give the server the key it had (IOCMNG_STATE_KEY, "
-        f'IOCMNG_STATE_KEY_FILE), or give the plugin a new pat: PATCH /plugins/{plugin} with {{"pat": "..."}}'
+        f"the credential of plugin {plugin} cannot be decrypted: {why}. Give the server the key it had "
+        "(IOCMNG_STATE_KEY, IOCMNG_STATE_KEY_FILE), or give the plugin a new one: "
+        f'PATCH /plugins/{plugin} with {{"pat": "..."}}'
     )

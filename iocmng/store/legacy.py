@@ -59,8 +59,8 @@ def import_legacy_once(store: SqlStateStore, settings: Settings) -> list[str]:
         if request.name in known:
             sentences.append(f"plugin {request.name} is there already; what release 2.7 says of it was left out")
             continue
-        if request.pat is not None:
-            store.set_credential(request.name, request.pat.get_secret_value())
+        if request.credential is not None:
+            store.set_credential(request.name, request.credential)
         store.save(PluginEntry(request.spec(None)))
     store.set_note(NOTE, datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
     return sentences
@@ -208,7 +208,7 @@ def _fitted(place: str, entry: Mapping[str, Any], sentences: list[str]) -> dict[
     if fields.get("local_path"):
         if fields.get("git_url"):
             sentences.append(f"{place}: git_url was left out; release 2.7 took local_path where both were given")
-        for key in ("git_url", "branch", "commit", "pat", "pat_file"):
+        for key in ("git_url", "branch", "commit", "pat", "pat_file", "ssh_key", "ssh_key_file", "require_signed"):
             fields.pop(key, None)
     url, secret = _without_credential(fields.get("git_url"))
     if secret:

@@ -308,7 +308,7 @@ class FakeLauncher:
         self.bundles[digest] = Bundle(digest, "/d", None, self.manifest, f"commit-{self.fetched}", "main")
         return self.bundles[digest]
 
-    async def reopen(self, files):
+    async def reopen(self, source, files):
         self.calls.append(("reopen", files.digest))
         return self.bundles.get(files.digest)
 

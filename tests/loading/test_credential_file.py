@@ -26,14 +26,14 @@ def secrets(tmp_path: Path) -> Path:
 
 def test_the_token_is_read_without_its_line_end(secrets: Path, tmp_path: Path) -> None:
     """Links within the directory are followed."""
-    assert read_credential_file("git", Settings(plugins_dir=tmp_path, secrets_dir=secrets)) == "tok3n"
+    assert read_credential_file("git", "pat_file", Settings(plugins_dir=tmp_path, secrets_dir=secrets)) == "tok3n"
 
 
 @pytest.mark.parametrize("name", ["../outside", "leads-out", "/etc/passwd", "none", "empty", "huge", "a\0b", ".."])
 def test_what_is_no_token_of_the_directory_is_refused(secrets: Path, tmp_path: Path, name: str) -> None:
     """The sentence names the file and never what it holds."""
     with pytest.raises(PluginRejected) as caught:
-        read_credential_file(name, Settings(plugins_dir=tmp_path, secrets_dir=secrets))
+        read_credential_file(name, "pat_file", Settings(plugins_dir=tmp_path, secrets_dir=secrets))
     assert "pat_file" in str(caught.value)
     assert "0utside" not in str(caught.value)
 
@@ -41,4 +41,4 @@ def test_what_is_no_token_of_the_directory_is_refused(secrets: Path, tmp_path: P
 def test_without_a_secrets_directory_it_says_how_to_have_one(tmp_path: Path) -> None:
     """The setting is named."""
     with pytest.raises(PluginRejected, match="IOCMNG_SECRETS_DIR"):
-        read_credential_file("git", Settings(plugins_dir=tmp_path))
+        read_credential_file("git", "pat_file", Settings(plugins_dir=tmp_path))

@@ -11,7 +11,6 @@ from loading_support import TASK, MakeRepo, Store, commit_files, only_failure, s
 
 from iocmng.core.source import GitSource
 from iocmng.errors import PluginRejected, SourceUnavailable
-from iocmng.loading import tree
 from iocmng.loading.fetch import fetch
 from iocmng.settings import Settings
 
@@ -152,11 +151,12 @@ def test_tree_with_forbidden_names(make_repo: MakeRepo, settings: Settings, stor
         )
 
 
-def test_too_many_files(make_repo: MakeRepo, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch):
-    """A huge tree is refused before it is written, and `path` named as the way out."""
-    monkeypatch.setattr(tree, "MAX_ENTRIES", 3)
+def test_too_many_files(make_repo: MakeRepo, settings: Settings, store: Store):
+    """A huge tree is refused before it is written; `path` and the setting are named as ways out."""
+    few = settings.model_copy(update={"fetch_max_files": 3})
     repository = make_repo({f"dir/{number}.py": "" for number in range(4)})
-    refused(source_of(repository), settings, store, "more than 3 files.*`path`")
+    refused(source_of(repository), few, store, "more than 3 files.*`path`.*IOCMNG_FETCH_MAX_FILES")
+    assert fetch(source_of(make_repo({f"{number}.py": TASK for number in range(3)}, "fits")), None, few).commit
 
 
 def test_too_large_tree(make_repo: MakeRepo, settings: Settings, store: Store):

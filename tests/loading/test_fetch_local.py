@@ -11,7 +11,6 @@ from loading_support import TASK, MakeRepo, Store, commit_files, only_failure, w
 
 from iocmng.core.source import GitSource, LocalSource
 from iocmng.errors import PluginRejected
-from iocmng.loading import tree
 from iocmng.loading.fetch import fetch
 from iocmng.settings import Settings
 
@@ -132,10 +131,10 @@ def test_special_files(sources: Path, settings: Settings, store: Store):
         refused(LocalSource(str(sources / "plugin")), settings, store, "cannot read .*plugin/s")
 
 
-def test_limits(sources: Path, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_limits(sources: Path, settings: Settings, store: Store):
     """The limits of size and number hold for directories."""
     write_files(sources, {"plugin/monitor.py": TASK, "plugin/data.bin": b"\0" * 5000})
     small = settings.model_copy(update={"fetch_max_bytes": 4096})
     refused(LocalSource(str(sources / "plugin")), small, store, "larger than 4096 bytes.*IOCMNG_FETCH_MAX_BYTES")
-    monkeypatch.setattr(tree, "MAX_ENTRIES", 1)
-    refused(LocalSource(str(sources / "plugin")), settings, store, "more than 1 files")
+    few = settings.model_copy(update={"fetch_max_files": 1})
+    refused(LocalSource(str(sources / "plugin")), few, store, "more than 1 files.*IOCMNG_FETCH_MAX_FILES")

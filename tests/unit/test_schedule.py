@@ -119,7 +119,9 @@ def test_time_never_stands_still(after, cron, timezone):
     ("cron", "words"),
     [
         ("", "five fields, this one 0"),
-        ("@daily", "five fields, this one 1"),
+        ("daily", "five fields, this one 1"),
+        ("@reboot", "because a server starts"),
+        ("@fortnightly", "there is no word '@fortnightly'; the words are @hourly, @daily"),
         ("0 0 * *", "five fields, this one 4"),
         ("61 * * * *", "the minute"),
         ("* 24 * * *", "the hour"),
@@ -250,3 +252,21 @@ def test_mistakes_in_config_yaml_are_told_with_their_line(text, message, line):
         parse_manifest(text)
     failure = error.value.failures[0]
     assert (failure.message[: len(message)], failure.line) == (message, line)
+
+
+@pytest.mark.parametrize(
+    ("word", "first"),
+    [
+        ("@hourly", "2026-03-11 13:00:00+0100"),
+        ("@daily", "2026-03-12 00:00:00+0100"),
+        ("@midnight", "2026-03-12 00:00:00+0100"),
+        ("@weekly", "2026-03-15 00:00:00+0100"),
+        ("@monthly", "2026-04-01 00:00:00+0200"),
+        ("@yearly", "2027-01-01 00:00:00+0100"),
+        ("@annually", "2027-01-01 00:00:00+0100"),
+    ],
+)
+def test_words_of_cron(word, first):
+    """A word of cron's stands for the time that cron gives it: the week begins in the night to Sunday."""
+    assert check_cron(word) == word
+    assert runs(word, rome("2026-03-11 12:30:00"), number=1) == [first]

@@ -96,11 +96,13 @@ def test_exactly_one_source_is_needed(fields):
     assert "give git_url or local_path, and only one of them" in mistakes(**fields)
 
 
-@pytest.mark.parametrize("fields", [{"branch": "main"}, {"commit": "0123456"}, {"pat": PAT}])
+@pytest.mark.parametrize(
+    "fields", [{"branch": "main"}, {"commit": "0123456"}, {"pat": PAT}, {"ssh_key": PAT}, {"require_signed": True}]
+)
 def test_what_belongs_to_git_is_refused_beside_a_local_path(fields):
     """A branch of a directory would be ignored silently, so it is refused."""
     text = mistakes(git_url=None, local_path="/srv/pump", **fields)
-    assert "branch, commit, pat and pat_file belong to git_url" in text
+    assert "branch, commit, pat, pat_file, ssh_key, ssh_key_file and require_signed belong to git_url" in text
 
 
 def test_the_source_says_that_there_is_a_credential_and_holds_none():

@@ -24,6 +24,7 @@ class Bundle:
         manifest: config.yaml.
         commit: Commit of the files; None for a local directory that is in no repository.
         branch: Branch or tag they were taken from.
+        signed_by: Who has signed them; None where that was not asked for.
     """
 
     digest: str
@@ -32,6 +33,7 @@ class Bundle:
     manifest: Manifest
     commit: str | None = None
     branch: str | None = None
+    signed_by: str | None = None
 
 
 class PluginHandle(Protocol):
@@ -176,12 +178,16 @@ class FoundFurther:
 class PluginLauncher(Protocol):
     """Makes bundles and processes."""
 
-    async def fetch(self, source: Source, pat: str | None) -> Bundle:
+    async def fetch(self, source: Source, credential: str | None) -> Bundle:
         """Fetch the source and check what can be checked without running it."""
         ...
 
-    async def reopen(self, files: FilesRef) -> Bundle | None:
-        """Return a bundle that was kept, or None where it is there no longer, or is damaged."""
+    async def reopen(self, source: Source, files: FilesRef) -> Bundle | None:
+        """Return a bundle that was kept, or None where it must be fetched: it is gone, damaged, or was never verified.
+
+        Raises:
+            PluginRejected: If code may no longer come from its source.
+        """
         ...
 
     async def take_process(self, placement: Placement = ANYWHERE) -> PluginHandle:
