@@ -108,12 +108,16 @@ class ScriptedRuns:
 
     async def _list(self, request: Request) -> Any:
         state = request.query_params.get("state")
+        limit, before = int(request.query_params.get("limit", 50)), int(request.query_params.get("before", 1 << 60))
         rows = [
             {key: value for key, value in run.items() if key != "log"}
             for run in reversed(self._kept.values())
-            if state in (None, run["state"])
+            if state in (None, run["state"]) and run["run_id"] < before
         ]
-        return JSONResponse({"runs": rows, "count": len(rows), "next": None})
+        page, following = rows[:limit], None
+        if len(rows) > limit:
+            following = f"/api/v1/jobs/scan/runs?limit={limit}&before={page[-1]['run_id']}"
+        return JSONResponse({"runs": page, "count": len(page), "next": following})
 
     async def _get(self, request: Request) -> Any:
         run = self._kept.get(request.path_params["run_id"])

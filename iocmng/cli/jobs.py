@@ -53,9 +53,19 @@ def run(
 
 @app.command()
 @with_server
-def runs(session: Session, name: JobArgument) -> None:
+def runs(
+    session: Session,
+    name: JobArgument,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Number of runs at most.")] = 50,
+    before: Annotated[int | None, typer.Option(min=1, help="Only runs with a lower number.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All runs that are kept, whatever --limit says.")] = False,
+) -> None:
     """List the runs of a job, newest first."""
-    told = session.client.runs(name)
+    told = session.client.runs(name, limit=limit, before=before)
+    while everything and told["next"]:
+        page = session.client.runs(name, limit=limit, before=told["runs"][-1]["run_id"])
+        rows = [*told["runs"], *page["runs"]]
+        told = {"runs": rows, "count": len(rows), "next": page["next"]}
     if session.output.as_json:
         session.output.object(told)
         return
@@ -63,6 +73,8 @@ def runs(session: Session, name: JobArgument) -> None:
     rows = [[*(one.get(key) for key in keys), one["message"].partition("\n")[0]] for one in told["runs"]]
     heads = ("RUN", "STATE", "PROGRESS", "WHO", "CAUSE", "QUEUED", "STARTED", "ENDED", "MESSAGE")
     session.output.table(heads, rows)
+    if told["next"]:
+        session.output.note(f"there are older ones: --before {told['runs'][-1]['run_id']}, or --all")
 
 
 @app.command()

@@ -19,6 +19,7 @@ from iocmng.cli import jobs, plugins, watching
 from iocmng.cli.apply import apply
 from iocmng.cli.new import TemplateKind
 from iocmng.cli.output import Output, print_error
+from iocmng.cli.parameters import parse_parameters
 from iocmng.errors import InvalidRequest, IocmngError, ServerUnreachable
 
 FAILED, WRONG_USAGE, UNREACHABLE = 1, 2, 3
@@ -101,12 +102,13 @@ def validate(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the plugin.")],
     name: Annotated[str | None, typer.Option(help="Name of the plugin; the directory's if not given.")] = None,
     prefix: Annotated[str | None, typer.Option(help="PREFIX of all PVs (IOCMNG_PREFIX).")] = None,
+    param: plugins.ParamOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the `validation` object and nothing else.")] = False,
 ) -> None:
     """Make the checks of a server here, and print what each has found. Code of the plugin runs in a process apart."""
     from iocmng.cli.validate import validate as check
 
-    if not check(directory, name, prefix, as_json):
+    if not check(directory, name, prefix, parse_parameters(param or ()), as_json):
         sys.exit(FAILED)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -20,13 +22,16 @@ _COLOURS = {
 }
 
 
-def validate(directory: Path, name: str | None, prefix: str | None, as_json: bool) -> bool:
+def validate(
+    directory: Path, name: str | None, prefix: str | None, parameters: Mapping[str, Any], as_json: bool
+) -> bool:
     """Check a plugin's directory and print the report; return whether a server takes it.
 
     Args:
         directory: Where the plugin is.
         name: Name under which it would be added; None takes the directory's.
         prefix: PREFIX of all PVs; None takes that of the settings.
+        parameters: Laid over those of config.yaml, as by an add.
         as_json: Print the `validation` object of the REST API, and nothing else.
 
     Raises:
@@ -37,7 +42,7 @@ def validate(directory: Path, name: str | None, prefix: str | None, as_json: boo
     settings = load_settings()
     name = check_plugin_name(name or directory.resolve().name)
     site = check_prefix(prefix) if prefix else site_prefix(settings.prefix, settings.beamline())
-    report = check(directory, name, site, settings)
+    report = check(directory, name, site, settings, parameters)
     if as_json:
         typer.echo(json.dumps(report.to_dict(), indent=2))
     else:

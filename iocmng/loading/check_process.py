@@ -11,6 +11,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -33,6 +34,7 @@ class CheckRequest:
         packages: Where its requirements are installed.
         name: Name of the plugin.
         site_prefix: PREFIX of all PVs.
+        parameters: Laid over those of config.yaml.
         commit: Commit of its files, if it is known.
         answer: File for the answer.
         trace: File for Python's words on a fatal signal.
@@ -42,6 +44,7 @@ class CheckRequest:
     packages: str | None
     name: str
     site_prefix: str
+    parameters: dict[str, Any]
     commit: str | None
     answer: str
     trace: str
@@ -79,7 +82,7 @@ def check(request: CheckRequest) -> CheckedPlugin:
         return CheckedPlugin(steps_before("abstract methods" if step == "config" else step), error.failures)
     try:
         prefix = plugin_pv_prefix(request.site_prefix, request.name, manifest.prefix)
-        identity = identify(request.name, prefix, cls, manifest, {}, request.commit)
+        identity = identify(request.name, prefix, cls, manifest, request.parameters, request.commit)
         facts = plugin_facts(cls, identity, manifest, request.commit, None)
     except PluginRejected as error:
         return CheckedPlugin(frozenset(STEPS), error.failures)

@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from iocmng.core.fatal_errors import fatal_error
 from iocmng.core.ports.processes import Bundle
@@ -22,7 +24,9 @@ from iocmng.loading.processes import Deadline, finish, inherited_environment
 from iocmng.settings import Settings
 
 
-def validate(directory: Path, name: str, site_prefix: str, settings: Settings) -> ValidationReport:
+def validate(
+    directory: Path, name: str, site_prefix: str, settings: Settings, parameters: Mapping[str, Any] | None = None
+) -> ValidationReport:
     """Check a plugin's directory; nothing of it stays anywhere.
 
     The requirements are installed beside the packages of this Python environment, which stand for the server's. Code of
@@ -33,6 +37,7 @@ def validate(directory: Path, name: str, site_prefix: str, settings: Settings) -
         name: Name under which it would be added.
         site_prefix: PREFIX of all PVs.
         settings: Names the limits.
+        parameters: Laid over those of config.yaml, as by an add.
     """
     source = _source(directory.resolve())
     with tempfile.TemporaryDirectory(prefix="iocmng-validate-") as work:
@@ -45,7 +50,7 @@ def validate(directory: Path, name: str, site_prefix: str, settings: Settings) -
             if not error.failures:
                 raise
             return ValidationReport(steps_before(error.failures[0].step), error.failures)
-        checked = _check_class(bundle, name, site_prefix, here)
+        checked = _check_class(bundle, name, site_prefix, here, parameters or {})
     return ValidationReport(checked.passed, checked.failures, checked.facts)
 
 
@@ -60,12 +65,16 @@ def _source(directory: Path) -> LocalSource:
     return LocalSource(str(directory))
 
 
-def _check_class(bundle: Bundle, name: str, site_prefix: str, settings: Settings) -> CheckedPlugin:
+def _check_class(
+    bundle: Bundle, name: str, site_prefix: str, settings: Settings, parameters: Mapping[str, Any]
+) -> CheckedPlugin:
     """Make the checks that run code of the plugin, in a process that is killed after `import_timeout`."""
     work = settings.state / "check"
     work.mkdir()
     answer, trace = work / "answer", work / "trace"
-    request = CheckRequest(bundle.directory, bundle.packages, name, site_prefix, bundle.commit, str(answer), str(trace))
+    request = CheckRequest(
+        bundle.directory, bundle.packages, name, site_prefix, dict(parameters), bundle.commit, str(answer), str(trace)
+    )
     with tempfile.TemporaryFile(dir=work) as question:
         question.write(json.dumps(asdict(request)).encode())
         question.seek(0)

@@ -99,6 +99,27 @@ def test_parameters_arrive_as_they_are_meant(api: ServedApi, iocmng: Command) ->
     ]
 
 
+def test_runs_are_listed_page_by_page_or_all(api: ServedApi, iocmng: Command) -> None:
+    """--limit and --before make pages, a note tells that there are older runs, and --all leaves none out."""
+    for _ in range(3):
+        assert iocmng("job", "run", "scan", "--no-wait")[0] == 0
+
+    def listed(*arguments: str) -> tuple[list[str], str]:
+        status, out, err = iocmng("job", "runs", "scan", *arguments)
+        assert status == 0
+        return [line.split()[0] for line in out.splitlines()[1:]], err
+
+    assert listed() == (["9", "8", "7"], "")
+    numbers, note = listed("--limit", "2")
+    assert numbers == ["9", "8"]
+    assert "older ones: --before 8, or --all" in note
+    assert listed("--limit", "2", "--before", "8") == (["7"], "")
+    assert listed("--limit", "1", "--all") == (["9", "8", "7"], "")
+    told = json.loads(iocmng("job", "runs", "scan", "--limit", "1", "--all", "--json")[1])
+    assert ([run["run_id"] for run in told["runs"]], told["count"], told["next"]) == ([9, 8, 7], 3, None)
+    assert iocmng("job", "runs", "scan", "--limit", "0")[0] == 2
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [

@@ -178,6 +178,22 @@ def test_the_command_says_what_a_valid_plugin_is(tmp_path: Path):
     assert done.stdout.splitlines()[-1] == "monitor is a continuous task: Monitor, PVs LAB:MONITOR:…"
 
 
+def test_parameters_are_checked_as_those_of_an_add(tmp_path: Path):
+    """What a task declares as required is missing without --param, checked with it, and named where it does not fit."""
+    config = "parameters_schema: {axis: {type: int, max: 8, required: true}}\n"
+    write_files(tmp_path / "monitor", {"m.py": TASK, "config.yaml": config})
+    for given, status, words in (
+        ([], 1, "parameters.axis is missing; it must be given"),
+        (["--param", "axis=3"], 0, "monitor is a continuous task"),
+        (["--param", "axis=9"], 1, "parameters.axis"),
+        (["--param", "axes=3"], 1, "did you mean 'axis'?"),
+        (["--param", "axis"], 2, "must be of the form NAME=VALUE"),
+    ):
+        done = iocmng("validate", "monitor", *given, cwd=tmp_path)
+        assert done.returncode == status, done.stdout + done.stderr
+        assert words in done.stdout + done.stderr
+
+
 def test_json_is_the_validation_object_and_nothing_else(tmp_path: Path):
     """On stdout, with the same exit status."""
     write_files(tmp_path / "monitor", {"m.py": TASK})
@@ -214,7 +230,7 @@ def test_neither_ray_nor_epics_is_loaded(tmp_path: Path):
     write_files(tmp_path / "monitor", {"m.py": source})
     code = (
         "import sys; from pathlib import Path; from iocmng.cli.validate import validate\n"
-        "assert validate(Path('monitor'), None, None, True)\n"
+        "assert validate(Path('monitor'), None, None, {}, True)\n"
         "assert not {'ray', 'softioc', 'cothread', 'p4p', 'fastapi'} & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
