@@ -104,3 +104,24 @@ def test_the_site_is_built_without_a_warning_or_the_network(tmp_path):
     loaded = re.compile(r"<(?:script|img|iframe)[^>]+src=\"(?:https?:)?//|<link[^>]+href=\"(?:https?:)?//")
     strange = [page.name for page in (tmp_path / "site").rglob("*.html") if loaded.search(page.read_text("utf-8"))]
     assert strange == []
+
+
+@pytest.mark.parametrize("page", ["security", "reliability"])
+def test_each_promise_names_a_test_that_there_is(page):
+    """Every row of a table of promises ends with tests, by file or by function, that can be run."""
+    files = {file.name: file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("test_*.py")}
+    lines = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| ") and not line.startswith(("| ---", "| Promise", "| Fault"))]
+    assert len(rows) > 10
+    missing = []
+    for row in rows:
+        named = re.findall(r"`([^`]*::test_\w+|test_\w+\.py)`", row.rstrip("|").rpartition(" | ")[2])
+        file = ""
+        for name in named:
+            file = name.partition("::")[0] or file
+            function = name.partition("::")[2]
+            if file not in files or (function and f"def {function}(" not in files[file]):
+                missing.append(name)
+        if not named:
+            missing.append(row)
+    assert missing == []
