@@ -99,6 +99,21 @@ def test_parameters_arrive_as_they_are_meant(api: ServedApi, iocmng: Command) ->
     ]
 
 
+def test_an_ssh_key_and_the_wish_for_a_signature_arrive(api: ServedApi, iocmng: Command, tmp_path: Path) -> None:
+    """The key is read from a file, because everyone on the machine can read arguments; it is not printed."""
+    (tmp_path / "key").write_text("-----BEGIN KEY-----\nhunter2\n")
+    given = ["--git-url", "ssh://git@git.example.org/x.git", "--ssh-key-file", str(tmp_path / "key")]
+    status, out, err = iocmng("add", "pump", *given, "--require-signed")
+    assert status == 0, err
+    body = api.controller.calls[-1][1]
+    assert "hunter2" in body.credential
+    assert body.require_signed
+    assert "hunter2" not in out + err
+    status, _, err = iocmng("add", "pump2", *given[:3], str(tmp_path / "none"))
+    assert status == 2
+    assert "private key" in err
+
+
 def test_runs_are_listed_page_by_page_or_all(api: ServedApi, iocmng: Command) -> None:
     """--limit and --before make pages, a note tells that there are older runs, and --all leaves none out."""
     for _ in range(3):
