@@ -23,7 +23,7 @@ def _names(context: typer.Context, incomplete: str, kind: str | None) -> list[st
 
     from iocmng.client.address import from_environment
 
-    url = context.params.get("url") or from_environment().url
+    url = (context.params.get("url") or from_environment().url).rstrip("/")
     try:
         answer = httpx.get(f"{url}/api/v1/plugins", params={"type": kind} if kind else {}, timeout=PATIENCE)
         names = [str(plugin["name"]) for plugin in answer.json()["plugins"]]

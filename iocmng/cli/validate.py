@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from iocmng.cli.output import printable
 from iocmng.core.names import check_plugin_name, check_prefix, site_prefix
 from iocmng.core.validation import StepState, ValidationReport
 from iocmng.errors import InvalidRequest
@@ -56,9 +57,9 @@ def _print(report: ValidationReport, name: str) -> None:
         for failure in report.failures:
             if failure.step == step:
                 place = f"{failure.file}{f', line {failure.line}' if failure.line else ''}: " if failure.file else ""
-                typer.echo(f"    {place}{failure.message}")
+                typer.echo(printable(f"    {place}{failure.message}"))
     for warning in report.warnings:
-        typer.echo(f"warning: {warning}")
+        typer.echo(printable(f"warning: {warning}"))
     if report.facts:
         kind = " ".join(filter(None, (report.facts.mode, report.facts.kind.value)))
         typer.echo(f"{name} is a {kind}: {report.facts.class_name}, PVs {report.facts.pv_prefix}:…")

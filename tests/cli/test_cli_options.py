@@ -309,6 +309,7 @@ def test_names_are_completed_while_the_server_answers(api: ServedApi, monkeypatc
         return done.stdout
 
     assert completed("get", "").split() == ["monitor", "scan"]
+    assert completed("get", "", url=f"{api.url}/").split() == ["monitor", "scan"]
     assert completed("remove", "mo").split() == ["monitor"]
     assert completed("job", "run", "").split() == ["scan"]
     assert "restart" in completed("re")

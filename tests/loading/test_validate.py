@@ -194,6 +194,14 @@ def test_parameters_are_checked_as_those_of_an_add(tmp_path: Path):
         assert words in done.stdout + done.stderr
 
 
+def test_what_a_plugin_raises_does_not_steer_the_terminal(tmp_path: Path):
+    """Control characters in an exception's text are shown as marks."""
+    write_files(tmp_path / "monitor", {"m.py": 'raise RuntimeError("\\x1b[2Jgone")\n' + TASK})
+    done = iocmng("validate", "monitor", cwd=tmp_path)
+    assert "\x1b" not in done.stdout
+    assert "[2Jgone" in done.stdout
+
+
 def test_json_is_the_validation_object_and_nothing_else(tmp_path: Path):
     """On stdout, with the same exit status."""
     write_files(tmp_path / "monitor", {"m.py": TASK})
