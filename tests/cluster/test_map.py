@@ -182,7 +182,7 @@ def test_items_run_at_the_same_time_in_processes_of_their_own(server):
     assert {item["nice"] for item in data["items"]} == {os.nice(0) + 10}
     lines = server.http.get("/jobs/parallel/logs").json()["lines"]
     assert sorted(line.partition("item ")[2] for line in lines) == [f"{number}: got {number}" for number in range(6)]
-    assert workers(server) == []
+    wait_for(lambda: not workers(server), "no workers are left")
 
 
 def test_progress_follows_the_items(server, gated, gates):
