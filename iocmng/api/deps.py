@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
 
+from iocmng.api.audit_trail import AuditTrail
 from iocmng.api.event_hub import EventHub
 from iocmng.api.snapshot import SnapshotFollower
 from iocmng.core.builtin_pvs import Kind
@@ -24,12 +25,14 @@ class Context:
         client: Takes the changes to the Controller.
         follower: Answers the reads.
         hub: Holds the open streams of events.
+        trail: Takes the audit's entries to the Controller.
     """
 
     settings: Settings
     client: ControllerClient
     follower: SnapshotFollower
     hub: EventHub
+    trail: AuditTrail
 
 
 def context_of(request: Request) -> Context:

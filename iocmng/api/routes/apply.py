@@ -9,6 +9,7 @@ from dataclasses import asdict
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
+from iocmng.api.audit import note
 from iocmng.api.bodies import read_body
 from iocmng.api.change_schemas import ApplyAnswer, ApplyProblem, ApplyRequest
 from iocmng.api.deps import Context, context_of
@@ -42,6 +43,7 @@ async def apply(request: Request) -> Response:
     """Answer with what was done to each plugin; 422 if one has failed, with all results in the problem document."""
     context, wanted = context_of(request), await read_body(request, ApplyRequest, entries=PluginRequest)
     results = await _applied(context, wanted)
+    note(request.scope, applied=results)
     failures = [CheckFailure("apply", f"{done.name}: {done.message}") for done in results if done.action == _FAILED]
     rows = [asdict(done) for done in results]
     if not failures:

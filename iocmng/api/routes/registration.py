@@ -98,6 +98,11 @@ def add_change(app: FastAPI, method: str, path: str, endpoint: Callable[..., Any
     _add(app, method, path, endpoint, call, guarded=True)
 
 
+def add_admin_read(app: FastAPI, path: str, endpoint: Callable[..., Any], call: Call) -> None:
+    """Add a call that changes nothing and is for admins alone: the one place where such a call is guarded."""
+    _add(app, "GET", path, endpoint, call, guarded=True)
+
+
 def _add(app: FastAPI, method: str, path: str, endpoint: Callable[..., Any], call: Call, *, guarded: bool) -> None:
     errors = (*call.errors, Unauthorized, Forbidden) if guarded else call.errors
     errors = (*errors, ServerUnavailable) if call.needs_controller else errors
