@@ -131,7 +131,8 @@ def run_plugin(options: RunOptions) -> NoReturn:
     pv_prefix = check_prefix(prefix) if prefix is not None else site_prefix(settings.prefix, settings.beamline())
     devices = _devices(settings)
     pv_client.install(EpicsPvClient(settings.pva))
-    host = PluginHost(SoftIoc(), time)
+    ioc = SoftIoc()
+    host = PluginHost(ioc, time, client_puts=ioc)
     # Not where the server keeps its own: one of its plugins may have the same name.
     values = settings.state.joinpath("run-values", *pv_prefix.split(":"))
     try:

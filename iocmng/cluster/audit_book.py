@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 from iocmng.base.audit_log import log_entry
 from iocmng.cluster.keeper import Keeper
-from iocmng.core.audit import AuditEntry, AuditQuery, Door
+from iocmng.core.audit import AuditEntry, AuditKind, AuditQuery, Door, cut
+from iocmng.core.client_puts import ClientPut
 from iocmng.errors import StateUnavailable
 
 WAITING = 5000
@@ -63,6 +65,17 @@ class AuditBook:
             return
         self._waiting.append(entry)
         self._news.set()
+
+    def note_put(self, plugin: str, put: ClientPut) -> None:
+        """Log what a client has written to a plugin's PV, and keep it soon."""
+        request = {"pv": cut(put.pv), "before": cut(put.before), "value": cut(put.value), "count": put.count}
+        entry = AuditEntry(
+            *(time.time(), Door.EPICS, AuditKind.WRITE, cut(put.who), "put"),
+            method=put.protocol,
+            plugin=plugin,
+            request=request,
+        )
+        self.note(entry)
 
     async def find(self, query: AuditQuery) -> list[AuditEntry]:
         """Return entries, newest first; those that wait are written before, where that is possible."""

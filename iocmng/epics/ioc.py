@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from iocmng.core.client_puts import ClientPut
 from iocmng.core.names import record_name
 from iocmng.core.pv_fields import Direction, PvValue, Severity
 from iocmng.core.pvs import DeclaredPv
 from iocmng.core.spec import RecordInfo
 from iocmng.epics.loader import load_epics, server_ports
+from iocmng.epics.put_log import PutLog
 from iocmng.epics.records import make_record, record_type
 from iocmng.errors import CheckFailure, PluginRejected, PvValueError, UnknownPv, WrongState
 
@@ -63,6 +65,17 @@ class SoftIoc:
     def __init__(self) -> None:
         self._records: dict[str, tuple[DeclaredPv, Any]] = {}
         self._built = False
+        self._told: Callable[[ClientPut], None] = lambda put: None
+        self._put_log: PutLog | None = None
+
+    def listen(self, told: Callable[[ClientPut], None]) -> None:
+        """Have each put of a client told once it is done, in a thread that must not be held up; before build()."""
+        self._told = told
+
+    @property
+    def writer(self) -> str:
+        """Who makes the put that `on_write` is being told of, as user@host; empty where nobody knows."""
+        return self._put_log.writer if self._put_log is not None else ""
 
     def build(
         self, pv_prefix: str, pvs: Sequence[DeclaredPv], on_write: Callable[[str, PvValue], None]
@@ -85,6 +98,8 @@ class SoftIoc:
         except AssertionError as error:
             raise _refused(f"EPICS refused the database of {pv_prefix} {error}".strip()) from error
         epics.device.dispatcher = _dispatch
+        self._put_log = PutLog(self._told)
+        self._put_log.register()
         with _making_own_put():  # records process once, so that initial values meet their alarm limits
             failed = epics.db.iocBuild() != 0
         if failed:
