@@ -25,10 +25,20 @@ def uploaded_name(file: Path) -> str | None:
     Ray unpacks what `--working-dir` names into a directory whose name changes with its content, so the whole path
     would be another one with each change.
     """
-    try:
-        config: dict[str, Any] = json.loads(os.environ.get(_CONFIG, ""))
-        if not config["runtime_env"]["working_dir"]:
-            return None
-    except (ValueError, KeyError, TypeError):
+    if not _configured("runtime_env", "working_dir"):
         return None
     return next((str(file.relative_to(above)) for above in file.parents if above.parent.name == _UNPACKED), None)
+
+
+def submission_id() -> str | None:
+    """Return the id by which `ray job submit` names the job that Ray runs this process as."""
+    found = _configured("metadata", "job_submission_id")
+    return str(found) if found else None
+
+
+def _configured(section: str, key: str) -> Any:
+    try:
+        config: dict[str, Any] = json.loads(os.environ.get(_CONFIG, ""))
+        return config[section][key]
+    except (ValueError, KeyError, TypeError):
+        return None

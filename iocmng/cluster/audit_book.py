@@ -39,6 +39,7 @@ class AuditBook:
         self._writing = asyncio.Lock()
         self._news = asyncio.Event()
         self._lost = 0
+        self._writes: set[asyncio.Task[None]] = set()
 
     async def add(self, entries: Sequence[AuditEntry]) -> None:
         """Keep entries; return when they are kept.
@@ -104,6 +105,13 @@ class AuditBook:
             _log.error("%d entries of the audit are in the log only: %s", len(self._waiting), error)
 
     async def _write_all(self) -> None:
+        """Write what waits, to the end: also if who waits for that is cancelled."""
+        writing = asyncio.create_task(self._write_waiting())
+        self._writes.add(writing)
+        writing.add_done_callback(self._writes.discard)
+        await asyncio.shield(writing)
+
+    async def _write_waiting(self) -> None:
         async with self._writing:
             while self._waiting:
                 batch = self._waiting[:BATCH]

@@ -120,7 +120,9 @@ async def test_what_clients_write_is_kept(caplog: pytest.LogCaptureFixture) -> N
     assert caplog.text.count("ada@console") == 2
 
 
-async def test_a_state_that_is_down_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_state_that_is_down_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Entries that nobody waits for wait themselves; too many of them are in the log only."""
     monkeypatch.setattr(audit_book, "TRY_AGAIN", 0.01)
     monkeypatch.setattr(audit_book, "WAITING", 3)
@@ -129,7 +131,7 @@ async def test_a_state_that_is_down_is_tried_again(monkeypatch: pytest.MonkeyPat
         store.full = True
         for number in range(5):
             controller._audit.note_put("p", ClientPut(f"S:P:{number}", "ada@console", "ca", "0", "1"))
-        await asyncio.sleep(0.3)  # so that it has been tried in vain
+        await until(lambda: is_so("wait for the state" in caplog.text))
         store.full = False
         await until(lambda: is_so(len(store.audited) == 3))
     assert [entry.request["pv"] for entry in store.audited] == ["S:P:0", "S:P:1", "S:P:2"]

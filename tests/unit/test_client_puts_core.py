@@ -79,8 +79,9 @@ def test_forged_names_do_not_grow_without_end(book: PutBook, told: list[ClientPu
     for number in range(10_000):
         book.note(replace(PUT, who=f"user{number}@host"))
     assert len(told) == MOST_WRITERS
-    clock.advance(1)
-    book.look()
+    for _ in range(2):
+        clock.advance(1)
+        book.look()
     assert told[-1].count == 10_000 - MOST_WRITERS
     assert "9800 more puts by other clients" in told[-1].sentence
     book.note(PUT)

@@ -1,0 +1,121 @@
+"""The audit of a real server: REST, EPICS, and the door of the cluster."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import LOOPBACK, Server, caput, wait_for
+
+TOKEN = "canary-token-4b1d"
+PAT = "canary-pat-91c2"
+PASSWORD = "canary-password-77aa"
+CANARIES = (TOKEN, PAT, PASSWORD)
+JOB = """\
+from iocmng import JobBase
+
+
+class Scan(JobBase):
+    def initialize(self):
+        pass
+
+    def execute(self):
+        return {"gain": self.parameters["gain"]}
+"""
+FILES = {
+    "p.py": JOB,
+    "config.yaml": "parameters_schema:\n  gain: {type: int, default: 1}\n  password: {type: string, secret: true}\n",
+}
+USER = getpass.getuser()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """A server with a token, and a client that has it."""
+    server = Server(tmp_path_factory.mktemp("audited"), "AUD", IOCMNG_TOKEN=TOKEN).wait_until_ready()
+    server.http.headers["authorization"] = f"Bearer {TOKEN}"
+    yield server
+    assert server.stop() == 0, server.log.read_text()
+
+
+def entries(server: Server, **query: object) -> list[dict]:
+    """Return what GET /audit shows."""
+    answer = server.http.get("/audit", params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["entries"]
+
+
+def logs(server: Server) -> list[dict]:
+    """Return the audit's lines in the logs of the server's processes."""
+    place = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "session_latest" / "logs"
+    found = [line for file in place.glob("worker-*.err") for line in file.read_text(errors="replace").splitlines()]
+    return [json.loads(line) for line in found if line.startswith('{"time": ')]
+
+
+def test_changes_and_refusals_over_http(guarded: Server) -> None:
+    """Each call is there, in its order, with who and from where; no secret is, neither there nor in the state."""
+    added = guarded.add("scan", FILES, kind="jobs", parameters={"gain": 2, "password": PASSWORD})
+    assert added.status_code == 201, added.text
+    assert guarded.http.post("/jobs/scan/run", json={"parameters": {"gain": 3}}).status_code == 200
+    stranger = guarded.http.post("/jobs/scan/run", headers={"authorization": "Bearer wrong"})
+    assert stranger.status_code == 401
+    url = f"https://me:{PAT}@git.example.org/p.git"
+    assert guarded.http.post("/plugins", json={"name": "no", "git_url": url, "pat": PAT}).status_code == 422
+    assert guarded.http.post("/plugins", content=b"x" * 2_000_000).status_code == 413
+    # Not through the proxy of a trusted host: what a header says is no address.
+    forged = {"x-forwarded-for": "203.0.113.77"}
+    assert guarded.http.delete("/jobs/scan", headers=forged).status_code == 200
+    found = [one for one in entries(guarded) if one["door"] == "rest"]
+    assert [(one["what"], one["who"], one["status"], one["plugin"]) for one in reversed(found)] == [
+        ("add_job", "token", 201, "scan"),
+        ("run_job", "token", 200, "scan"),
+        ("run_job", "-", 401, "scan"),
+        ("add_plugin", "token", 422, "no"),
+        ("add_plugin", "-", 413, None),
+        ("remove_job", "token", 200, "scan"),
+    ]
+    assert found[-1]["request"]["parameters"] == {"gain": 2, "password": "***"}
+    assert found[-2]["request"]["run_id"] >= 1
+    assert all(one["address"].startswith("127.0.0.1:") for one in found[1:])
+    assert (found[0]["claimed"], "203.0.113.77" in (found[0]["address"] or "")) == ("203.0.113.77", False)
+    kept = b"".join(file.read_bytes() for file in (guarded.plugins_dir / ".iocmng").glob("state.sqlite*"))
+    told = json.dumps(found).encode()
+    assert b"roll" not in told
+    for canary in CANARIES:
+        assert canary.encode() not in told
+    for canary in (TOKEN, PAT):
+        assert canary.encode() not in kept
+
+
+def test_puts_of_epics_clients(guarded: Server) -> None:
+    """A caput to RUN is in the audit and in the plugin's log, and the run says who has asked for it."""
+    assert guarded.add("scan", FILES, kind="jobs").status_code == 201
+    caput("AUD:SCAN:RUN", 1)
+    wait_for(lambda: entries(guarded, plugin="scan", what="put"), "the put is in the audit")
+    [put] = entries(guarded, plugin="scan", what="put")
+    assert (put["door"], put["kind"], put["method"]) == ("epics", "write", "ca")
+    assert put["who"].startswith(f"{USER}@")
+    assert put["request"]["pv"] == "AUD:SCAN:RUN"
+    wait_for(lambda: guarded.http.get("/jobs/scan/runs").json()["runs"], "the run is there")
+    [run] = guarded.http.get("/jobs/scan/runs").json()["runs"]
+    assert (run["who"], run["cause"]) == (put["who"], "pv")
+    lines = guarded.http.get("/plugins/scan/logs").json()["lines"]
+    assert any("AUD:SCAN:RUN written by" in line for line in lines)
+    guarded.http.delete("/plugins/scan")
+
+
+def test_the_door_of_the_cluster(guarded: Server) -> None:
+    """A command within the cluster is recorded, too, with the Ray job that it is."""
+    assert guarded.add("scan", FILES, kind="jobs").status_code == 201
+    command = [sys.executable, "-m", "iocmng", "remove", "scan", "--cluster"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("IOCMNG_", "RAY_"))}
+    done = subprocess.run(command, env=environment | LOOPBACK, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    newest = entries(guarded)[0]
+    assert (newest["what"], newest["door"], newest["status"]) == ("remove_plugin", "cluster", 200)
+    assert newest["who"].startswith("ray job ")
