@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import LOOPBACK, Server, caput, wait_for
@@ -43,16 +45,27 @@ def guarded(tmp_path_factory):
     assert server.stop() == 0, server.log.read_text()
 
 
-def entries(server: Server, **query: object) -> list[dict]:
+def entries(server: Server, **query: object) -> list[dict[str, Any]]:
     """Return what GET /audit shows."""
     answer = server.http.get("/audit", params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()["entries"]
 
 
-def logs(server: Server) -> list[dict]:
+def raylet_option(server: Server, name: str) -> str:
+    """Return an option of the raylet that the server has started."""
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            parent = int(line.with_name("stat").read_text().rpartition(")")[2].split()[1])
+            words = line.read_bytes().decode(errors="replace").split("\0")
+            if parent == server.process.pid and words[0].endswith("raylet"):
+                return next(word.partition("=")[2] for word in words if word.startswith(f"--{name}="))
+    raise AssertionError("the server has no raylet")
+
+
+def logged(server: Server) -> list[dict[str, Any]]:
     """Return the audit's lines in the logs of the server's processes."""
-    place = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "session_latest" / "logs"
+    place = Path(raylet_option(server, "log_dir"))
     found = [line for file in place.glob("worker-*.err") for line in file.read_text(errors="replace").splitlines()]
     return [json.loads(line) for line in found if line.startswith('{"time": ')]
 
@@ -84,8 +97,9 @@ def test_changes_and_refusals_over_http(guarded: Server) -> None:
     assert all(one["address"].startswith("127.0.0.1:") for one in found[1:])
     assert (found[0]["claimed"], "203.0.113.77" in (found[0]["address"] or "")) == ("203.0.113.77", False)
     kept = b"".join(file.read_bytes() for file in (guarded.plugins_dir / ".iocmng").glob("state.sqlite*"))
-    told = json.dumps(found).encode()
-    assert b"roll" not in told
+    lines = [line for line in logged(guarded) if line["door"] == "rest"]
+    assert [line["what"] for line in lines] == [one["what"] for one in reversed(found)]
+    told = (json.dumps(found) + json.dumps(lines)).encode()
     for canary in CANARIES:
         assert canary.encode() not in told
     for canary in (TOKEN, PAT):
@@ -113,9 +127,11 @@ def test_the_door_of_the_cluster(guarded: Server) -> None:
     """A command within the cluster is recorded, too, with the Ray job that it is."""
     assert guarded.add("scan", FILES, kind="jobs").status_code == 201
     command = [sys.executable, "-m", "iocmng", "remove", "scan", "--cluster"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("IOCMNG_", "RAY_"))}
-    done = subprocess.run(command, env=environment | LOOPBACK, capture_output=True, text=True, check=False)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("IOCMNG_", "RAY_"))}
+    environment = clean | LOOPBACK | {"RAY_ADDRESS": raylet_option(guarded, "gcs-address")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     newest = entries(guarded)[0]
     assert (newest["what"], newest["door"], newest["status"]) == ("remove_plugin", "cluster", 200)
     assert newest["who"].startswith("ray job ")
+    assert newest in [line | {"id": newest["id"]} for line in logged(guarded)]
