@@ -23,9 +23,9 @@ from ray.exceptions import RayError
 
 from iocmng.api import create_app
 from iocmng.api.audit import Caller
-from iocmng.cli.ray_job import submission_id
 from iocmng.client import Client
 from iocmng.cluster.client import RayControllerClient
+from iocmng.cluster.ray_job import job_name
 from iocmng.core.audit import Door
 from iocmng.errors import ServerUnreachable
 from iocmng.settings import Settings
@@ -48,7 +48,7 @@ def cluster_client() -> Iterator[Client]:
     """
     _join(os.environ.get("RAY_ADDRESS") or "auto")
     try:
-        controller = RayControllerClient.find()
+        controller = RayControllerClient.find(records=False)  # the API does
         if controller is None:
             raise ServerUnreachable(
                 f"no iocmng runs in the Ray cluster at {ray.get_runtime_context().gcs_address}; start one there with "
@@ -86,7 +86,7 @@ def _served(controller: RayControllerClient) -> Iterator[Path]:
 
     # Whoever may open the socket may run code on the cluster anyway: no token is asked for.
     # Made of the defaults, because the environment holds the settings of others.
-    app = create_app(Settings.model_construct(host="127.0.0.1"), connect, caller=Caller(Door.CLUSTER, _own_name()))
+    app = create_app(Settings.model_construct(host="127.0.0.1"), connect, caller=Caller(Door.CLUSTER, job_name()))
     with tempfile.TemporaryDirectory(prefix="iocmng-") as directory, socket.socket(socket.AF_UNIX) as listener:
         path = Path(directory) / "api"
         listener.bind(str(path))
@@ -101,12 +101,6 @@ def _served(controller: RayControllerClient) -> Iterator[Path]:
         finally:
             server.should_exit = True
             thread.join(END_TIMEOUT)
-
-
-def _own_name() -> str:
-    """Return who the audit says has come: the Ray job that this process is."""
-    submitted = submission_id()
-    return f"ray job {ray.get_runtime_context().get_job_id()}{f' ({submitted})' if submitted else ''}"
 
 
 def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:

@@ -135,3 +135,47 @@ def test_the_door_of_the_cluster(guarded: Server) -> None:
     assert (newest["what"], newest["door"], newest["status"]) == ("remove_plugin", "cluster", 200)
     assert newest["who"].startswith("ray job ")
     assert newest in [line | {"id": newest["id"]} for line in logged(guarded)]
+
+
+DIRECT = """\
+import asyncio, sys
+import ray
+from iocmng.cluster.client import RayControllerClient
+from iocmng.core.runs import RunRequest
+from iocmng.errors import UnknownPlugin
+
+ray.init(sys.argv[1], log_to_driver=False, logging_level="error")
+client = RayControllerClient.find()
+print("job", ray.get_runtime_context().get_job_id())
+
+
+async def work():
+    await client.run_job("scan", RunRequest({"password": sys.argv[2]}), True)
+    await client.remove("scan", None)
+    try:
+        await client.restart("scan", None)
+    except UnknownPlugin:
+        print("refused")
+
+
+asyncio.run(work())
+"""
+
+
+def test_a_program_in_the_cluster_that_calls_the_controller(guarded: Server) -> None:
+    """Changes past the API are recorded, too, also one that fails; secrets are not."""
+    assert guarded.add("scan", FILES, kind="jobs").status_code == 201
+    address = raylet_option(guarded, "gcs-address")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("IOCMNG_", "RAY_"))}
+    command = [sys.executable, "-c", DIRECT, address, PASSWORD]
+    done = subprocess.run(command, env=clean | LOOPBACK, capture_output=True, text=True, check=False)
+    assert "refused" in done.stdout, done.stderr
+    job = done.stdout.split()[1]
+    wait_for(lambda: entries(guarded)[0]["what"] == "restart", "the last of its calls is in the audit")
+    restart, remove, run = entries(guarded)[:3]
+    assert {one["who"] for one in (restart, remove, run)} == {f"ray job {job}"}
+    assert {one["door"] for one in (restart, remove, run)} == {"cluster"}
+    assert [one["what"] for one in (restart, remove, run)] == ["restart", "remove", "run_job"]
+    assert [one["code"] for one in (restart, remove, run)] == ["unknown-plugin", None, None]
+    assert run["request"] == {"parameters": {"password": "***"}}
+    assert PASSWORD not in json.dumps(entries(guarded))

@@ -2,9 +2,11 @@
 
 import getpass
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from ioc_process import PLUGINS, Ioc
+from ioc_process import Ioc, copy_plugin
 from p4p.client.thread import Context, RemoteError
 from support import tool, wait_for
 
@@ -31,14 +33,14 @@ PUTS = [
     ("ENABLE", "DISABLED", "DISABLED"),
     ("CLEAR", "1", ""),
     ("RESET", "1", ""),
-    ("FLOAT.DRVH", "44", "44"),
+    ("FLOAT.DRVH", "44", "44.00"),
 ]
 
 
 @pytest.fixture
-def fresh(start) -> Ioc:
+def fresh(start: Callable[..., Ioc], tmp_path: Path) -> Ioc:
     """A puppet of the test's own, whose PVs have their first values."""
-    return start(PLUGINS / "puppet", IOCMNG_LOG_LEVEL="info").wait_until_serving()
+    return start(copy_plugin("puppet", tmp_path), IOCMNG_LOG_LEVEL="info").wait_until_serving()
 
 
 def test_puts_are_told_with_user_host_and_values(fresh: Ioc, pva: Context) -> None:
