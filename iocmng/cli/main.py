@@ -112,6 +112,20 @@ def validate(
         sys.exit(FAILED)
 
 
+@app.command("import")
+def import_(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="Its file, or the directory that holds its config.yaml.")],
+    target: Annotated[Path | None, typer.Option("-o", help="Plugins file to write; stdout if not given.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print entries and report as JSON, and nothing else.")
+    ] = False,
+) -> None:
+    """Turn the configuration of an older controller into a plugins file; stderr tells what is left to be done."""
+    from iocmng.cli.import_old import import_old
+
+    import_old(old, target, Output(as_json))
+
+
 @app.command()
 def schema(
     file: Annotated[Literal["config", "plugins"], typer.Argument(help="config.yaml, or a plugins file.")],
