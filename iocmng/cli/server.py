@@ -16,6 +16,7 @@ from ray.exceptions import RayError
 
 from iocmng.cli.haproxy import HaProxy
 from iocmng.cli.own_ray import Kind, dashboard_is_safe, find_kept, forget_kept, start_ray
+from iocmng.cli.service_manager import ServiceManager
 from iocmng.cluster.client import RayControllerClient
 from iocmng.errors import InvalidRequest, IocmngError, ServerUnavailable
 from iocmng.serve_app import APPLICATION_NAME, application, listening_address
@@ -39,7 +40,7 @@ def run_server(settings: Settings) -> None:
         InvalidRequest: If a setting does not fit.
     """
     _check(settings)
-    ended = threading.Event()
+    ended, manager = threading.Event(), ServiceManager()
     haproxy = HaProxy() if settings.serve_proxy == "haproxy" and settings.ray_address is None else None
     kind = start_ray(settings, haproxy.environment() if haproxy else {})
     try:
@@ -50,9 +51,11 @@ def run_server(settings: Settings) -> None:
         # In a cluster that has Serve already, its address stays what it is.
         host, port = listening_address()
         _say(f"iocmng answers on http://{host}:{port}/api/v1 (documentation: /docs)")
+        manager.ready(f"answers on http://{host}:{port}/api/v1")
         while not ended.wait(1.0):
             pass
     finally:
+        manager.stopping()
         _shut_down(settings, kind)
         if haproxy:
             haproxy.end()
