@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.middleware.cors import CORSMiddleware
 
 from iocmng._version import __version__
 from iocmng.api import problems, routes
-from iocmng.api.deps import Context
+from iocmng.api.auth import ClosedReads
+from iocmng.api.deps import Context, context_in
 from iocmng.api.documentation import install_documentation
 from iocmng.api.event_hub import EventHub, StreamLimits
+from iocmng.api.guard import Guard, access_warnings
 from iocmng.api.middleware import BodyLimit, UnexpectedErrors
 from iocmng.api.snapshot import FollowTimes, SnapshotFollower
 from iocmng.core.ports.controller import ControllerClient
 from iocmng.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 _DESCRIPTION = """Plugins from git become live EPICS IOCs.
 
@@ -52,7 +59,11 @@ def create_app(
     problems.install(app)
     install_documentation(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    if settings.read_token_required:
+        app.add_middleware(ClosedReads, guard_of=lambda: context_in(app).guard)
     app.add_middleware(UnexpectedErrors)  # the last one added stands outermost
+    if settings.cors_origins:  # around the errors, too: a page may read why a call has failed
+        app.add_middleware(CORSMiddleware, **_cors(settings.cors_origins))
     return app
 
 
@@ -64,17 +75,30 @@ async def _lifespan(
     times: FollowTimes | None,
     streams: StreamLimits | None,
 ) -> AsyncIterator[None]:
+    guard = Guard(settings)
+    for warning in access_warnings(settings):
+        logger.warning(warning)
     client = await connect()
     hub = EventHub(client, streams)
     follower = SnapshotFollower(client, times, listener=hub.take)
     try:
         await follower.start()
-        app.state.context = Context(settings, client, follower, hub)
+        app.state.context = Context(settings, client, follower, hub, guard)
         yield
     finally:
         app.state.context = None
         hub.close()
         await follower.stop()
+
+
+def _cors(origins: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "allow_origins": origins,
+        "allow_methods": ("GET", "POST", "PATCH", "DELETE"),
+        "allow_headers": ("Authorization", "Content-Type", "Last-Event-ID"),
+        "expose_headers": ("Location", "Retry-After", "WWW-Authenticate"),
+        "allow_credentials": False,  # tokens are sent by scripts; a browser is never to add cookies by itself
+    }
 
 
 def _operation_id(route: APIRoute) -> str:
