@@ -14,6 +14,7 @@ from ray.serve.context import _get_global_client  # pyright: ignore[reportPrivat
 
 from iocmng.api.app import create_app
 from iocmng.api.token_book import read_tokens_file
+from iocmng.base.audit_log import show_audit_log
 from iocmng.cluster.client import RayControllerClient
 from iocmng.core.ports.controller import ControllerClient
 from iocmng.settings import Settings, load_settings
@@ -36,6 +37,8 @@ class Api:
         # Where the proxies listen is Serve's to know: http_options of a config file win over our own setting, and
         # whether a call without a token may change something depends on it.
         self._settings = settings.model_copy(update={"host": listening_address()[0]})
+
+        show_audit_log()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._settings, self._connect)

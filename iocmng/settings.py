@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     """Events that are kept, of all plugins together."""
     runs_kept: Annotated[int, Field(ge=1, le=100_000)] = 100
     """Runs of each job that its history keeps, beside those that have not ended."""
+    audit_kept: Annotated[int, Field(ge=100, le=10_000_000)] = 100_000
+    """Changes that the audit keeps, as many writes of PVs beside them, and a tenth as many calls that were refused to
+    strangers."""
     local_roots: Annotated[tuple[Path, ...] | None, NoDecode] = None
     """Directories, joined by ':', from which local_path and file: URLs are taken; unset: the working directory and
     the plugins directory."""

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
+from iocmng.api.audit import note
 from iocmng.api.auth import check_plugins
 from iocmng.api.bodies import read_body
 from iocmng.api.change_schemas import ApplyAnswer, ApplyProblem, ApplyRequest
@@ -47,6 +48,7 @@ async def apply(request: Request) -> Response:
     context, wanted = context_of(request), await read_body(request, ApplyRequest, entries=PluginRequest)
     check_plugins(request, _concerned(follower_of(request), wanted))
     results = await _applied(context, wanted)
+    note(request.scope, applied=results)
     failures = [CheckFailure("apply", f"{done.name}: {done.message}") for done in results if done.action == _FAILED]
     rows = [asdict(done) for done in results]
     if not failures:

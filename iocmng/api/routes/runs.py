@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from fastapi import FastAPI, Query, Request
 from starlette.responses import Response
 
+from iocmng.api.audit import caller_name, note
 from iocmng.api.bodies import read_body
 from iocmng.api.deps import PluginName, check_kind, context_of
 from iocmng.api.json_bytes import encode
@@ -69,7 +70,9 @@ class JobRuns:
         if plugin := context.follower.plugins.get(name):
             check_kind(plugin, Kind.JOB)
         waits = body.wait if wait is None else wait
-        run, version = await context.client.run_job(name, Wanted(body.parameters, body.timeout), waits)
+        wanted = Wanted(body.parameters, body.timeout, who=caller_name(request))
+        run, version = await context.client.run_job(name, wanted, waits)
+        note(request.scope, run_id=run.id)
         await context.follower.wait_for(version)
         if not waits:
             message = f"run {run.id} of {name} is {run.state.value}"
