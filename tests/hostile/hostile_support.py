@@ -101,9 +101,7 @@ class Watched:
             if row.prepare is not None:
                 body |= row.prepare(directory) or {}
             body.setdefault("git_url" if row.by_git else "local_path", str(directory))
-        return self.server.http.post(
-            f"/{kind}", content=json.dumps(body), headers={"Content-Type": "application/json"}
-        )
+        return self.server.http.post(f"/{kind}", content=json.dumps(body), headers={"Content-Type": "application/json"})
 
     def check(self, answer: httpx.Response, row: Row) -> None:
         """Check that an answer is as the row says, and a problem document."""

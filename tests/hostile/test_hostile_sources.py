@@ -56,7 +56,7 @@ URLS = {
     "blank": url("https://localhost:1/x y", NO_OPTION),
     "blank of Unicode": url("https://localhost:1/x\u00a0y", NO_OPTION),
     "half a surrogate pair": Row("hex escape", 422, {"git_url": "https://localhost:1/\ud800"}),
-    "homoglyph host": url("https://lоcalhost:1/x", "IOCMNG_GIT_ALLOW"),
+    "homoglyph host": url("https://l\u043ecalhost:1/x", "IOCMNG_GIT_ALLOW"),
     "right-to-left override": url("https://localhost:1/\u202egpj.x", "IOCMNG_GIT_ALLOW"),
     "zero width joiner": url("https://local\u200dhost:1/x", "IOCMNG_GIT_ALLOW"),
     "full-width slash": url("https://localhost:1\uff0fx", "host name"),
