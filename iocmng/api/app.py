@@ -51,7 +51,7 @@ def create_app(
     routes.register(app)
     problems.install(app)
     install_documentation(app)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, timeout=settings.body_timeout)
     app.add_middleware(UnexpectedErrors)  # the last one added stands outermost
     return app
 

@@ -20,14 +20,14 @@ from iocmng.api.routes.settling import settle
 from iocmng.api.sentences import shortened
 from iocmng.core.request import PluginRequest
 from iocmng.core.state import Applied
-from iocmng.errors import BodyTooLarge, CheckFailure, InvalidRequest, WrongState
+from iocmng.errors import BodyTooLarge, BodyTooSlow, CheckFailure, InvalidRequest, WrongState
 
 _FAILED = "failed"
 _CALL = Call(
     "apply",
     "Make the plugins of one plugins file what its entries say, and remove those it no longer names",
     ApplyAnswer,
-    (InvalidRequest, WrongState, BodyTooLarge),
+    (InvalidRequest, WrongState, BodyTooLarge, BodyTooSlow),
     body=ApplyRequest,
     tag="plugins",
     more={

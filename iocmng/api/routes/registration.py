@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from iocmng.api.auth import authorize_change
-from iocmng.api.documentation import Answers, json_body, problem_answers
+from iocmng.api.documentation import UNREADABLE, Answers, json_body, problem_answers
 from iocmng.core.builtin_pvs import Kind
 from iocmng.errors import Forbidden, IocmngError, ServerUnavailable, Unauthorized
 
@@ -111,7 +111,7 @@ def _add(app: FastAPI, method: str, path: str, endpoint: Callable[..., Any], cal
         tags=[call.tag or path.removeprefix(f"{BASE}/").partition("/")[0]],
         status_code=call.status,
         response_model=None,
-        responses={**success, **problem_answers(*errors), **(call.more or {})},
+        responses={**success, **problem_answers(*errors), **(UNREADABLE if call.body else {}), **(call.more or {})},
         dependencies=[Depends(authorize_change)] if guarded else [],
         openapi_extra=json_body(call.body, required=call.needs_body, media=call.media) if call.body else None,
         include_in_schema=call.shown,
