@@ -54,4 +54,7 @@ def shared_watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched
 def watched(shared_watched: Watched) -> Iterator[Watched]:
     """The shared server; afterwards it and its plugin must be as before, and nothing else be left."""
     yield shared_watched
-    shared_watched.check_unharmed()
+    try:
+        shared_watched.check_unharmed()
+    finally:
+        shared_watched.clear()

@@ -245,13 +245,15 @@ def test_a_call_is_refused(wire: Wire, case: str):
     assert json.loads(text)["status"] == expected
 
 
+HEAD = b"POST /api/v1/plugins HTTP/1.1\r\nHost: localhost\r\n"
+
 GARBAGE = {
     "nothing of HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 20 + b"\r\n\r\n",
     "header without end": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
     "zero byte in a header": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: \0\r\n\r\n",
     "version of nobody": b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n",
-    "negative length": b"POST /api/v1/plugins HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
-    "chunk of no number": b"POST /api/v1/plugins HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "negative length": HEAD + b"Content-Length: -5\r\n\r\n",
+    "chunk of no number": HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import keyword
 from typing import Any
 
@@ -57,7 +58,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "start is a word": ({"auto_start": "perhaps"}, "auto_start"),
     "parameters are a list": ({"parameters": []}, "parameters"),
     "parameters are deep": (
-        {"parameters": {"a": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}},
+        {"parameters": {"a": json.loads("[" * 40 + "]" * 40)}},
         "deep",
     ),
     "parameter beyond all numbers": ({"parameters": {"a": 10**400}}, "too large"),

@@ -49,7 +49,11 @@ def forged(*entries: tuple[str, bytes, str]) -> Any:
                 return "1234567890" * 4
             given = MINIMAL_TASK.encode() if kind == "blob" else b""
             done = subprocess.run(
-                ["git", "hash-object", "-t", kind, "-w", "--stdin"], cwd=directory, input=given, capture_output=True
+                ["git", "hash-object", "-t", kind, "-w", "--stdin"],
+                cwd=directory,
+                input=given,
+                capture_output=True,
+                check=True,
             )
             return done.stdout.decode().strip()
 
@@ -77,11 +81,6 @@ def loop(directory: Path) -> None:
     (directory / "b").symlink_to("a")
 
 
-def git_alternates(directory: Path) -> None:
-    """Let the repository borrow objects from a place outside."""
-    write(directory, {".git/objects/info/alternates": "/etc\n"})
-
-
 def sparse(directory: Path) -> None:
     """A file of which only the size is large."""
     with (directory / "hole").open("wb") as file:
@@ -90,7 +89,7 @@ def sparse(directory: Path) -> None:
 
 ZEROS = b"\0" * (20 * LIMIT_BYTES)
 MANY = {f"many/{number}.txt": "" for number in range(LIMIT_FILES + 20)}
-LEAVES, TWICE, FORBIDDEN = "outside of the plugin's directory", "twice", "forbidden file name"
+LEAVES, FSCK = "outside of the plugin's directory", "git fsck"
 LARGE, TOO_MANY, SPECIAL = "IOCMNG_FETCH_MAX_BYTES", "IOCMNG_FETCH_MAX_FILES", "no regular file"
 
 BOTH = {
@@ -136,20 +135,18 @@ def test_a_tree_is_refused(watched: Watched, case: str, by_git: bool):
 ONLY_GIT = {
     "submodule": Row("submodule", files={}, prepare=submodule),
     "submodule without .gitmodules": Row("submodule", files={}, prepare=forged(("160000", b"sub", "commit"))),
-    "directory .git": Row(FORBIDDEN, files={}, prepare=forged(("40000", b".git", "tree"))),
-    "directory .GIT": Row(FORBIDDEN, files={}, prepare=forged(("40000", b".GIT", "tree"))),
-    "directory ..": Row(FORBIDDEN, files={}, prepare=forged(("40000", b"..", "tree"))),
-    "file with a slash": Row(FORBIDDEN, files={}, prepare=forged(("100644", b"../../owned.py", "blob"))),
-    "name upwards behind a file": Row(FORBIDDEN, files={}, prepare=forged(("100644", b"a/../../../b.py", "blob"))),
-    "absolute name": Row(FORBIDDEN, files={}, prepare=forged(("100644", b"/tmp/owned.py", "blob"))),
-    "empty name": Row("objects cannot be read", files={}, prepare=forged(("100644", b"", "blob"))),
+    "directory .git": Row(FSCK, files={}, prepare=forged(("40000", b".git", "tree"))),
+    "directory .GIT": Row(FSCK, files={}, prepare=forged(("40000", b".GIT", "tree"))),
+    "directory ..": Row(FSCK, files={}, prepare=forged(("40000", b"..", "tree"))),
+    "file with a slash": Row(FSCK, files={}, prepare=forged(("100644", b"../../owned.py", "blob"))),
+    "name upwards behind a file": Row(FSCK, files={}, prepare=forged(("100644", b"a/../../../b.py", "blob"))),
+    "absolute name": Row(FSCK, files={}, prepare=forged(("100644", b"/tmp/owned.py", "blob"))),
     "name that is no UTF-8": Row("not UTF-8", files={}, prepare=forged(("100644", b"\xff\xfe.py", "blob"))),
-    "name twice": Row(TWICE, files={}, prepare=forged(("100644", b"x.py", "blob"), ("100644", b"x.py", "blob"))),
+    "name twice": Row(FSCK, files={}, prepare=forged(("100644", b"x.py", "blob"), ("100644", b"x.py", "blob"))),
     "link and file of one name": Row(
-        TWICE, files={}, prepare=forged(("120000", b"x", "blob"), ("40000", b"x", "tree"), ("100644", b"x", "blob"))
+        FSCK, files={}, prepare=forged(("120000", b"x", "blob"), ("40000", b"x", "tree"), ("100644", b"x", "blob"))
     ),
-    "unknown mode": Row("submodule", files={}, prepare=forged(("170000", b"x", "blob"))),
-    "tree that is none": Row("cannot be read", files={}, prepare=lambda at: commit(at, b"no tree at all")),
+    "unknown mode": Row(FSCK, files={}, prepare=forged(("170000", b"x", "blob"))),
     "long name": Row("shorten it", files={}, prepare=forged(("100644", b"x" * 4000, "blob"))),
 }
 
@@ -170,8 +167,6 @@ ONLY_LOCAL = {
     "socket as config.yaml": Row("cannot read", files={}, prepare=lambda at: make_socket(at / "config.yaml")),
     "socket as module": Row("cannot read", files={}, prepare=lambda at: make_socket(at / "more.py")),
     "file with a hole of 100 GB": Row(LARGE, files={}, prepare=sparse),
-    "link to itself": Row("link", files={}, prepare=link("link")),
-    "links to each other": Row("link", files={}, prepare=loop),
     "name that is no UTF-8": Row(
         "not UTF-8", files={}, prepare=lambda at: Path(os.fsdecode(os.fsencode(at) + b"/\xff.py")).touch()
     ),
@@ -200,14 +195,37 @@ def test_a_directory_is_refused(watched: Watched, case: str):
 
 
 BROKEN = {
-    "objects elsewhere": Row("cannot fetch", 502, files={}, prepare=git_alternates, by_git=True),
     "HEAD is nonsense": Row("", 502, files={}, prepare=lambda at: write(at, {".git/HEAD": "../../x\n"}), by_git=True),
     "not a repository": Row("no repository", 502, files={}, prepare=lambda at: {"git_url": str(at)}),
+    "empty name": Row("cannot fetch", 502, files={}, prepare=forged(("100644", b"", "blob")), by_git=True),
+    "tree that is none": Row(
+        "cannot fetch", 502, files={}, prepare=lambda at: commit(at, b"no tree at all"), by_git=True
+    ),
 }
 
 
-@pytest.mark.parametrize("case", ["HEAD is nonsense", "not a repository"])
+@pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_repository_cannot_be_fetched(watched: Watched, case: str):
     """What git cannot read is a repository that cannot be fetched."""
     row = BROKEN[case]
     watched.check(watched.add(row), row)
+
+
+HARMLESS = {
+    "link to itself": link("link"),
+    "links to each other": loop,
+    "link to its own directory": link("."),
+    "link to nothing inside": link("nowhere"),
+    "name of a device": lambda at: write(at, {"CON": "x", "nul.txt": "x", "a:b": "x"}),
+    "names of one spelling in two cases": lambda at: write(at, {"README": "1", "readme": "2"}),
+    "name with a line break": lambda at: write(at, {"a\nb": "x"}),
+    "name like an option": lambda at: write(at, {"--help": "x", "-rf": "x"}),
+}
+
+
+@pytest.mark.parametrize("case", HARMLESS)
+def test_a_strange_tree_does_no_harm(watched: Watched, case: str):
+    """What stays inside the tree is taken as it is, and goes again."""
+    answer = watched.add(Row("", files={}, prepare=HARMLESS[case]))
+    assert answer.status_code == 201, answer.text
+    assert watched.server.http.delete("/plugins/hostile").status_code == 200
