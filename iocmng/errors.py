@@ -11,6 +11,7 @@
     ├── DuplicatePlugin             409  duplicate-plugin
     ├── WrongState                  409  wrong-state          the call does not fit what the plugin is doing
     ├── RunCancelled                409  run-cancelled        the run that a call waited for was cancelled
+    ├── BodyTooSlow                 408  body-too-slow        the body did not arrive in time
     ├── BodyTooLarge                413  body-too-large
     ├── TooManyRuns                 429  too-many-runs        as many runs of a job wait as may
     ├── TooManyTries                429  too-many-tries       too many wrong credentials from one address, or from all
@@ -176,6 +177,13 @@ class RunCancelled(IocmngError):
 
     code = "run-cancelled"
     http_status = 409
+
+
+class BodyTooSlow(IocmngError):
+    """The request's body did not arrive in time."""
+
+    code = "body-too-slow"
+    http_status = 408
 
 
 class BodyTooLarge(IocmngError):

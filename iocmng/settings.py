@@ -123,6 +123,8 @@ class Settings(BaseSettings):
     https://dashboard.example.org; '*' only with read_token_required."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
     """Largest body of a request, in bytes."""
+    body_timeout: Seconds = 30.0
+    """Seconds in which the whole body of a request must have arrived."""
 
     disable_ophyd: bool = True
     """Skip ophyd devices."""
@@ -164,6 +166,8 @@ class Settings(BaseSettings):
     """Largest number of files and directories of a plugin."""
     requirements_timeout: Seconds = 300.0
     """Seconds that the installation of a plugin's requirements may take."""
+    requirements_max_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024 * 1024 * 1024
+    """What the installation of a plugin's requirements may write, in bytes; it is ended beyond."""
     import_timeout: Seconds = 60.0
     """Seconds that the import and the checks of a plugin may take."""
     initialize_timeout: Seconds = 30.0

@@ -65,7 +65,7 @@ def create_app(
     routes.register(app)
     problems.install(app)
     install_documentation(app)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, timeout=settings.body_timeout)
     if settings.read_token_required:
         app.add_middleware(ClosedReads, guard_of=lambda: context_in(app).guard)
     app.add_middleware(UnexpectedErrors)

@@ -144,6 +144,7 @@ STATUS = {
     "DuplicatePlugin": 409,
     "WrongState": 409,
     "BodyTooLarge": 413,
+    "BodyTooSlow": 408,
     "SourceUnavailable": 502,
     "PluginCrashed": 502,
     "ServerUnavailable": 503,
