@@ -15,7 +15,7 @@ from ray import serve
 from ray.exceptions import RayError
 
 from iocmng.cli.haproxy import HaProxy
-from iocmng.cli.own_ray import Kind, dashboard_is_safe, find_kept, forget_kept, start_ray
+from iocmng.cli.own_ray import Kind, find_kept, forget_kept, start_ray
 from iocmng.cluster.client import RayControllerClient
 from iocmng.errors import InvalidRequest, IocmngError, ServerUnavailable
 from iocmng.serve_app import APPLICATION_NAME, application, listening_address
@@ -74,11 +74,6 @@ def _check(settings: Settings) -> None:
     """Find out early, and in one sentence, what would else be told in a traceback, or not at all."""
     if settings.plugins_config is not None and not settings.plugins_config.is_file():
         raise InvalidRequest(f"there is no plugins file {settings.plugins_config}")
-    if settings.ray_dashboard and not dashboard_is_safe(settings):
-        raise InvalidRequest(
-            f"ray_dashboard_host {settings.ray_dashboard_host} lets other machines run code here; set "
-            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or let the dashboard listen on 127.0.0.1"
-        )
     if settings.keep and settings.serve_proxy == "haproxy":
         raise InvalidRequest("keep does not go together with serve_proxy haproxy: choose one of them")
     _make_directory(settings.state)
