@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
 import socket
 import struct
 from collections.abc import Iterable, Iterator
@@ -26,14 +27,14 @@ class Listening:
         address: Interface, as an address; 0.0.0.0 and :: are all of them.
         port: Port.
         pid: A process that has it open.
-        command: That process's command line, as Ray has named it.
+        process: What that process is: `ray::` and the actor's class, the name of a script, or that of a program.
     """
 
     protocol: str
     address: str
     port: int
     pid: int
-    command: str
+    process: str
 
     @property
     def is_loopback(self) -> bool:
@@ -47,7 +48,7 @@ def listening_sockets(pids: Iterable[int]) -> list[Listening]:
     """Return the sockets of these processes that take what others send."""
     owners = {inode: pid for pid in pids for inode in _inodes(pid)}
     found = [
-        Listening(protocol, address, port, owners[inode], _command(owners[inode]))
+        Listening(protocol, address, port, owners[inode], _process(owners[inode]))
         for protocol, address, port, inode in _bound()
         if inode in owners
     ]
@@ -79,7 +80,13 @@ def _inodes(pid: int) -> Iterator[str]:
                     yield target[8:-1]
 
 
-def _command(pid: int) -> str:
+def _process(pid: int) -> str:
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
+        if words[0].startswith("ray::"):
+            return "ray::" + re.split(r"[.:( ]", words[0].removeprefix("ray::"))[0]
+        if "-m" in words:
+            return words[words.index("-m") + 1]
+        scripts = [word for word in words[1:] if word.endswith(".py")]
+        return Path(scripts[0] if scripts and "python" in words[0] else words[0]).name
     return ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -121,6 +122,7 @@ def _check(settings: Settings) -> None:
                 f"{name} {host} lets other machines run code here without a token; leave RAY_AUTH_MODE unset or set it "
                 "to token, or let Ray listen on 127.0.0.1"
             )
+    _check_bindable(settings.ray_host)
     path = os.environ.get(TOKEN_PATH)
     if asks_for_token() and not os.environ.get(TOKEN) and path and Path(path) != token_file(settings):
         _check_token_of_site(Path(path))
@@ -129,6 +131,15 @@ def _check(settings: Settings) -> None:
             "iocmng: warning: RAY_AUTH_MODE=disabled lets every user and program of this machine run code as this "
             "server; leave it unset, and Ray asks for a token"
         )
+
+
+def _check_bindable(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.bind((host, 0))
+    except OSError as error:
+        raise InvalidRequest(f"IOCMNG_RAY_HOST {host} is no address of this machine: {error.strerror}") from None
 
 
 def _check_token_of_site(path: Path) -> None:
