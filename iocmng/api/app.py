@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 
 from iocmng._version import __version__
 from iocmng.api import problems, routes
+from iocmng.api.browser_guard import BrowserGuard, asks_nobody
 from iocmng.api.deps import Context
 from iocmng.api.documentation import install_documentation
 from iocmng.api.event_hub import EventHub, StreamLimits
@@ -52,6 +53,8 @@ def create_app(
     problems.install(app)
     install_documentation(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    if asks_nobody(settings):
+        app.add_middleware(BrowserGuard)
     app.add_middleware(UnexpectedErrors)  # the last one added stands outermost
     return app
 
