@@ -64,9 +64,7 @@ def _read(file: Path) -> str:
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"IOCMNG_ACCESS_FILE: {file} is no text in UTF-8") from error
     if len(data) > MAX_FILE_BYTES or "\0" in text:
-        raise InvalidRequest(
-            f"IOCMNG_ACCESS_FILE: {file} is no access security file: it is too large or has null bytes"
-        )
+        raise InvalidRequest(f"IOCMNG_ACCESS_FILE: {file} is no access security file: too large, or not text")
     return text
 
 

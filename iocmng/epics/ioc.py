@@ -106,7 +106,24 @@ class SoftIoc:
         if self._built:
             raise WrongState("this process has an IOC already, and EPICS allows one")
         self._built = True
-        epics = load_epics()
+        if self.rules.ports is not None:
+            self._claimed = ClaimedPorts(self.rules.ports, pv_prefix, self.rules.memory)
+        with self._claimed.for_epics() if self._claimed else nullcontext():
+            self._build(load_epics(), pv_prefix, pvs, on_write)
+        # EPICS takes any port where it cannot have the one it was told, and only says so.
+        if self._claimed is not None and server_ports() != self._claimed.pair:
+            raise NoPorts(
+                f"another program has taken one of the ports {self._claimed.pair} while the IOC was made; start the "
+                "plugin again"
+            )
+        return tuple(
+            RecordInfo(record_name(pv_prefix, pv.name), record_type(pv), pv.direction.value, pv.built_in) for pv in pvs
+        )
+
+    def _build(
+        self, epics: Any, pv_prefix: str, pvs: Sequence[DeclaredPv], on_write: Callable[[str, PvValue], None]
+    ) -> None:
+        epics.register()  # the PV Access server listens from here on
         epics.builder.SetDeviceName(pv_prefix)
         for declared in pvs:
             self._records[declared.name] = (declared, self._make(epics, declared, on_write))
@@ -115,30 +132,17 @@ class SoftIoc:
         except AssertionError as error:
             raise _refused(f"EPICS refused the database of {pv_prefix} {error}".strip()) from error
         epics.device.dispatcher = _dispatch
-        if self.rules.ports is not None:
-            self._claimed = ClaimedPorts(self.rules.ports, pv_prefix, self.rules.memory)
-        # Records process once, so that initial values meet their alarm limits.
-        with _making_own_put(), self._claimed.for_epics() if self._claimed else nullcontext():
+        with _making_own_put():  # records process once, so that initial values meet their alarm limits
             is_built = build_ioc(self.rules.access, pv_prefix)
         if not is_built:
             raise _refused(f"EPICS could not build the IOC of {pv_prefix}; see the process's log")
-        self._check_ports()
-        return tuple(
-            RecordInfo(record_name(pv_prefix, pv.name), record_type(pv), pv.direction.value, pv.built_in) for pv in pvs
-        )
 
     def run(self) -> tuple[int, int]:
         """Begin to answer clients; return the CA and the PVA port."""
+        if self._claimed is not None:
+            self._claimed.remember()
         load_epics().db.iocRun()
         return server_ports()
-
-    def _check_ports(self) -> None:
-        """Make sure that EPICS listens where it was told to; where it cannot, it takes any port, and only says so."""
-        if self._claimed is not None and server_ports() != self._claimed.pair:
-            raise NoPorts(
-                f"another program has taken one of the ports {self._claimed.pair} while the IOC was made; start the "
-                "plugin again"
-            )
 
     def get(self, name: str) -> PvValue:
         """Return the value of a PV; an enum's is the number of its state.

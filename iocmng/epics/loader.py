@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import tempfile
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +14,7 @@ from iocmng.epics.access_check import epics_library, substitutions
 
 @cache
 def load_epics() -> Any:
-    """Import softioc and register everything that needs no records; return its modules in one namespace.
+    """Import softioc, with the PV Access server; return its modules in one namespace.
 
     It takes up to two seconds, so a warm process does it before it knows its plugin.
     """
@@ -29,8 +29,13 @@ def load_epics() -> Any:
     # The PV Access server: what softioc.iocInit does, done apart, because iocBuild and iocRun are called apart.
     softioc.dbLoadDatabase("pvxsIoc.dbd", pvxslibs.path.dbd_path, None)
     ctypes.CDLL(find_dso("pvxslibs.lib.pvxsIoc"), ctypes.RTLD_GLOBAL)
-    imports.registerRecordDeviceDriver(pdbbase)
-    return SimpleNamespace(alarm=alarm, builder=builder, device=device, db=dbCore)
+    return SimpleNamespace(
+        alarm=alarm,
+        builder=builder,
+        device=device,
+        db=dbCore,
+        register=partial(imports.registerRecordDeviceDriver, pdbbase),
+    )
 
 
 def build_ioc(access: str, pv_prefix: str) -> bool:

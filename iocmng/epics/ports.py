@@ -36,10 +36,10 @@ class ClaimedPorts:
 
     def __init__(self, ports: PortRange, name: str, memory: Path | None = None) -> None:
         self._held: list[socket.socket] = []
+        self._memory = memory
         for pair in ports.candidates(name, _remembered(memory)):
             if self._take(pair):
                 self.pair: PortPair = pair
-                _remember(memory, pair)
                 return
         raise NoPorts(
             f"no two ports of IOCMNG_EPICS_PORTS={ports} are free for {name} on "
@@ -51,6 +51,13 @@ class ClaimedPorts:
         """Let others take them; for an IOC that did not come to be."""
         while self._held:
             self._held.pop().close()
+
+    def remember(self) -> None:
+        """Keep the choice; where it cannot be kept, the next one begins from the name, which is nearly as good."""
+        if self._memory is not None and _remembered(self._memory) != self.pair:
+            with contextlib.suppress(OSError):
+                self._memory.parent.mkdir(parents=True, exist_ok=True)
+                self._memory.write_text("{} {}\n".format(*self.pair), encoding="ascii")
 
     def _take(self, pair: PortPair) -> bool:
         for port in pair:
@@ -169,11 +176,3 @@ def _remembered(memory: Path | None) -> PortPair | None:
             ca, pva = map(int, memory.read_text(encoding="ascii").split())
             return ca, pva
     return None
-
-
-def _remember(memory: Path | None, pair: PortPair) -> None:
-    """Keep the choice; where it cannot be kept, the next one begins from the name, which is as good as ever."""
-    if memory is not None and _remembered(memory) != pair:
-        with contextlib.suppress(OSError):
-            memory.parent.mkdir(parents=True, exist_ok=True)
-            memory.write_text("{} {}\n".format(*pair), encoding="ascii")
