@@ -94,7 +94,8 @@ CLAIM = """
 import sys
 from iocmng.core.port_range import PortRange
 from iocmng.epics.ports import ClaimedPorts
-print(*ClaimedPorts(PortRange.of(sys.argv[1]), "same name").pair, flush=True)
+claimed = ClaimedPorts(PortRange.of(sys.argv[1]), "same name")
+print(*claimed.pair, flush=True)
 sys.stdin.read()
 """
 
@@ -125,3 +126,29 @@ def test_search_port_of_the_site_is_kept(start, free_range):
     wait_for(lambda: caget_by(environment, ioc.pv("ENABLE")).returncode == 0, "found on the site's port")
     assert is_gone(ioc.pv("ENABLE"))
     assert ioc.stop() == 0
+
+
+@pytest.mark.parametrize("kept", ["{} {}", "5 6", "nonsense", "", "1 2 3", "{} x"])
+def test_kept_choice(free_range, tmp_path, kept):
+    """The pair that is kept is taken first; a file that is damaged, or of another range, does no harm."""
+    ports = free_range(40)
+    before = ports.first + 10
+    file = tmp_path / "values" / "ports"
+    file.parent.mkdir()
+    file.write_text(kept.format(before, before + 1))
+    claimed = ClaimedPorts(ports, "any name", file)
+    try:
+        expected = (before, before + 1) if kept == "{} {}" else next(ports.candidates("any name", None))
+        assert claimed.pair == expected
+        claimed.remember()
+        assert tuple(map(int, file.read_text().split())) == expected
+    finally:
+        claimed.release()
+
+
+def test_choice_that_cannot_be_kept(free_range, tmp_path):
+    """A directory that cannot be made costs the memory, not the IOC."""
+    (tmp_path / "file").write_text("")
+    claimed = ClaimedPorts(free_range(2), "any name", tmp_path / "file" / "ports")
+    claimed.remember()
+    claimed.release()
