@@ -80,13 +80,18 @@ def caget_by(environment, *pvs):
 
 
 def test_port_of_another_program_is_passed_over(start, free_range):
-    """A port on which somebody listens is no mistake of the site; the other pair is taken."""
+    """A port on which somebody listens is no mistake of the site; the other pair is taken.
+
+    This IOC is told its interface, and so has a socket for broadcasts beside that for its own address.
+    """
     ports = free_range(4)
     with socket.socket() as other:
         other.bind(("127.0.0.1", ports.first + 1))
         other.listen()
-        ioc = start(PLUGINS / "triggered", IOCMNG_EPICS_PORTS=str(ports)).wait_until_serving()
+        setting = {"IOCMNG_EPICS_PORTS": str(ports), "EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1"}
+        ioc = start(PLUGINS / "triggered", **setting).wait_until_serving()
         assert ports_of(ioc) == (ports.first + 2, ports.first + 3)
+        assert caget(ioc.pv("ENABLE"), "-n") == "1"
         assert ioc.stop() == 0
 
 
