@@ -20,6 +20,7 @@
     ├── ServerUnavailable           503  server-unavailable   the Controller cannot be reached
     │   ├── StateUnavailable        503  state-unavailable    the state cannot be read or written
     │   └── ServerUnreachable       503  server-unreachable   a client gets no answer from the server
+    ├── NoPorts                     503  no-ports             the range of ports for IOCs is used up
     ├── TimedOut                    504  timed-out
     └── AuthorError                                           raised by plugin authors, or for their mistakes
         ├── TemporaryError          500  temporary-error      a cycle failed; try again after `delay`
@@ -251,6 +252,13 @@ class ServerUnreachable(ServerUnavailable):
     """A client of the REST API gets no answer from the server."""
 
     code = "server-unreachable"
+
+
+class NoPorts(IocmngError):
+    """No two ports of the range for IOCs are free on the plugin's node."""
+
+    code = "no-ports"
+    http_status = 503
 
 
 class TimedOut(IocmngError):

@@ -20,6 +20,7 @@ from iocmng.cli.haproxy import HaProxy
 from iocmng.cli.own_ray import Kind, find_kept, forget_kept, start_ray
 from iocmng.cli.service_manager import ServiceManager
 from iocmng.cluster.client import RayControllerClient
+from iocmng.epics.access import read_access
 from iocmng.errors import InvalidRequest, IocmngError, ServerUnavailable
 from iocmng.serve_app import APPLICATION_NAME, application, listening_address
 from iocmng.settings import Settings
@@ -85,6 +86,8 @@ def _check(settings: Settings) -> None:
         read_tokens_file(settings.tokens_file)
     if settings.keep and settings.serve_proxy == "haproxy":
         raise InvalidRequest("keep does not go together with serve_proxy haproxy: choose one of them")
+    for warning in read_access(settings).warnings:
+        _say(f"iocmng: {warning}")
     _make_directory(settings.state)
     if find_kept(settings) is not None or settings.ray_address is not None:
         return  # what runs there holds the state, and maybe the port

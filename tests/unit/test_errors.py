@@ -150,6 +150,7 @@ STATUS = {
     "ServerUnavailable": 503,
     "StateUnavailable": 503,
     "ServerUnreachable": 503,
+    "NoPorts": 503,
     "TimedOut": 504,
 }
 
