@@ -20,6 +20,7 @@ from ray._private import parameter  # no public call chooses the agent's port
 
 from iocmng.cluster.names import NAMESPACE
 from iocmng.errors import ServerUnavailable
+from iocmng.loading.own_environment import drop_variables
 from iocmng.settings import Settings, is_loopback
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
@@ -159,8 +160,7 @@ def _start_kept(settings: Settings) -> KeptRay:
 
 
 def _set_environment(environment: dict[str, str]) -> None:
-    for name in SECRETS:
-        os.environ.pop(name, None)
+    drop_variables(SECRETS)
     for name, value in (RAY_DEFAULTS | environment).items():
         os.environ.setdefault(name, value)
     # A job is a command line such as `iocmng job run scan`, and must find the iocmng that runs here.

@@ -18,6 +18,7 @@ from iocmng.cli.haproxy import HaProxy
 from iocmng.cli.own_ray import Kind, dashboard_is_safe, find_kept, forget_kept, start_ray
 from iocmng.cluster.client import RayControllerClient
 from iocmng.errors import InvalidRequest, IocmngError, ServerUnavailable
+from iocmng.loading.plugin_users import check_users
 from iocmng.serve_app import APPLICATION_NAME, application, listening_address
 from iocmng.settings import Settings
 from iocmng.store import open_store
@@ -82,6 +83,7 @@ def _check(settings: Settings) -> None:
     if settings.keep and settings.serve_proxy == "haproxy":
         raise InvalidRequest("keep does not go together with serve_proxy haproxy: choose one of them")
     _make_directory(settings.state)
+    check_users(settings)
     if find_kept(settings) is not None or settings.ray_address is not None:
         return  # what runs there holds the state, and maybe the port
     _check_port(settings)

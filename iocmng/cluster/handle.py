@@ -13,8 +13,8 @@ import ray
 
 from iocmng.cluster.last_words import LastWords, bury
 from iocmng.cluster.nodes import ANSWER_TIMEOUT, is_alive, lease_bound, own_node, run_on
-from iocmng.cluster.plugin_actor import ForRuns, Served
 from iocmng.cluster.ray_errors import CUT_OFF, NODE_IS_LOST, plugin_call
+from iocmng.cluster.served import ForRuns, Served
 from iocmng.cluster.shipping import Shipping
 from iocmng.core.devices import DeviceTable
 from iocmng.core.ports.processes import Bundle
@@ -22,6 +22,7 @@ from iocmng.core.pv_fields import PvValue
 from iocmng.core.runs import RunOrder, RunOutcome
 from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Report
 from iocmng.errors import CheckFailure, IocmngError, PluginCrashed, PluginRejected, ServerUnavailable, TimedOut
+from iocmng.loading.plugin_users import PluginUsers
 from iocmng.settings import Settings
 
 NODE_DEATH_TIMEOUT = 2.0
@@ -43,9 +44,15 @@ class RayPluginHandle:
     """
 
     def __init__(
-        self, settings: Settings, actor: Coroutine[Any, Any, Any], shipping: Shipping, devices: DeviceTable
+        self,
+        settings: Settings,
+        actor: Coroutine[Any, Any, Any],
+        shipping: Shipping,
+        devices: DeviceTable,
+        users: PluginUsers,
     ) -> None:
         self._settings = settings
+        self._users = users
         self._devices = devices
         self._making = asyncio.ensure_future(actor)
         self._actor: Any = None  # until it is made
@@ -86,7 +93,8 @@ class RayPluginHandle:
         words = LastWords(self._settings)
         await self._limited(self._actor.note_fatal_signals.remote(words), "import", self._settings.import_timeout)
         self.last_words = words
-        call = self._actor.prepare.remote(spec, bundle, site_prefix, self._settings, self._devices)
+        owner = await asyncio.to_thread(self._users.owner_of, spec.name)
+        call = self._actor.prepare.remote(spec, bundle, site_prefix, self._settings, self._devices, owner)
         return await self._limited(call, "import", self._settings.import_timeout)
 
     async def build(self) -> tuple[RecordInfo, ...]:
@@ -154,7 +162,8 @@ class RayPluginHandle:
             self._digest = bundle.digest
             await self._shipping.bring(bundle, self.remote_node)
         limit = self._settings.import_timeout + self._settings.initialize_timeout
-        call = self._actor.prepare_runs.remote(spec, bundle, site_prefix, self._settings, self._devices)
+        owner = await asyncio.to_thread(self._users.owner_of, spec.name)
+        call = self._actor.prepare_runs.remote(spec, bundle, site_prefix, self._settings, self._devices, owner)
         await self._limited(call, "import", limit)
 
     async def pv_values(self) -> Mapping[str, PvValue]:

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from iocmng.base.plugin import PluginBase
 from iocmng.cluster.last_words import LastWords
 from iocmng.cluster.lease import Lease, now
 from iocmng.cluster.ray_mapper import RayMapper
+from iocmng.cluster.served import ForRuns, Served
 from iocmng.core import pv_client
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.devices import DeviceTable
@@ -35,6 +36,7 @@ from iocmng.epics.clients import EpicsPvClient
 from iocmng.epics.ioc import SoftIoc
 from iocmng.epics.loader import load_epics
 from iocmng.errors import CheckFailure, PluginCrashed, PluginRejected, WrongKind, WrongState
+from iocmng.loading.confinement import Owner, confine, confinement, forbid_new_privileges
 from iocmng.loading.importer import load_class
 from iocmng.ophyd import device_provider
 from iocmng.settings import Settings
@@ -44,29 +46,6 @@ REPORT_PERIOD = 1.0
 
 REPORT_PAUSE = 0.02
 """Seconds in which changes are gathered into one report."""
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What a process serves, see core.ports.processes.FoundProcess."""
-
-    spec: PluginSpec
-    bundle: Bundle
-    facts: PluginFacts
-    endpoint: Endpoint
-    report: Report
-    running: bool
-    words: LastWords | None
-    run: HeldRun | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ForRuns:
-    """What a process is for that serves nothing, see core.ports.FoundFurther."""
-
-    spec: PluginSpec
-    bundle: Bundle
-    run: HeldRun | None
 
 
 class PluginProcess:
@@ -127,17 +106,27 @@ class PluginProcess:
         self._words = words
 
     async def prepare(
-        self, spec: PluginSpec, bundle: Bundle, site_prefix: str, settings: Settings, devices: DeviceTable
+        self,
+        spec: PluginSpec,
+        bundle: Bundle,
+        site_prefix: str,
+        settings: Settings,
+        devices: DeviceTable,
+        owner: Owner | None,
     ) -> PluginFacts:
-        """Import the plugin and check everything about it."""
+        """Confine this process, import the plugin and check everything about it."""
         self._spec, self._bundle = spec, bundle
         self._log_level, self._result_max_bytes = settings.log_level, settings.result_max_bytes
         self._values = settings.values_dir(spec.name)
-        self._mapper = RayMapper(bundle, settings)
+        confined = confinement(spec.name, bundle.manifest, settings, owner)
+        self._mapper = RayMapper(bundle, settings, confined)
         self._devices = device_provider(devices, settings.device_timeout)
         pv_client.install(EpicsPvClient(settings.pva))
         assert self._host is not None
         manifest = bundle.manifest
+        if owner is not None:
+            forbid_new_privileges()  # for the threads that this one makes
+        await asyncio.wrap_future(self._host.thread.submit(confine, confined))
         loading = self._host.thread.submit(load_class, bundle.directory, bundle.packages, manifest)
         cls = self._class = await asyncio.wrap_future(loading)
         if spec.kind is not None and spec.kind is not cls.kind:
@@ -241,12 +230,18 @@ class PluginProcess:
         return outcome, self._host.report()
 
     async def prepare_runs(
-        self, spec: PluginSpec, bundle: Bundle, site_prefix: str, settings: Settings, devices: DeviceTable
+        self,
+        spec: PluginSpec,
+        bundle: Bundle,
+        site_prefix: str,
+        settings: Settings,
+        devices: DeviceTable,
+        owner: Owner | None,
     ) -> None:
         """Import, check and make a job for runs whose PVs another process serves."""
         assert self._host is not None
         self._host.serve_nothing()
-        await self.prepare(spec, bundle, site_prefix, settings, devices)
+        await self.prepare(spec, bundle, site_prefix, settings, devices, owner)
         await self._build(None)
         self._host.look_after()
         self._only_runs = True
