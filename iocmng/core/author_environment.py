@@ -12,6 +12,9 @@ _NAMES = frozenset(
     | {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "CUDA_VISIBLE_DEVICES"}
 )
 _BEGINNINGS = ("LC_", "EPICS_", "PYTHON", "OMP_", "OPENBLAS_", "MKL_", "NUMEXPR_", "HDF5_", "OPHYD_", "MALLOC_", "MPL")
+_NEVER = frozenset({"PYTHONBREAKPOINT"})
+"""Ray sets it: a breakpoint() that was forgotten would open a port to whoever connects."""
+
 _OF_THE_SERVER = ("IOCMNG_", "RAY_")
 _PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\*?")
 
@@ -28,7 +31,7 @@ def may_be_seen(name: str, further: Iterable[str] = ()) -> bool:
         name: Name of the variable.
         further: Names that the site adds; one that ends with `*` stands for all that begin so.
     """
-    if belongs_to_server(name):
+    if belongs_to_server(name) or name in _NEVER:
         return False
     if name in _NAMES or name.startswith(_BEGINNINGS):
         return True

@@ -14,8 +14,8 @@ MIB = 1024 * 1024
 LEAST_MEMORY = 16 * MIB
 MOST_MEMORY = 16 * 1024 * 1024 * MIB
 
-_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_UNITS |= {"Ki": 1024, "Mi": MIB, "Gi": 1024 * MIB, "Ti": 1024 * 1024 * MIB}
+_DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_UNITS = _DECIMAL | {"Ki": 1024, "Mi": MIB, "Gi": 1024 * MIB, "Ti": 1024 * 1024 * MIB}
 _QUANTITY = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)(|k|M|G|T|Ki|Mi|Gi|Ti)", re.ASCII)
 
 

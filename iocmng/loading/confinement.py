@@ -208,7 +208,7 @@ def _let_through(state: Path) -> None:
         wanted = 0o711 if entry.name in _ON_THE_WAY else mode & ~0o077
         if mode != wanted and not entry.is_symlink():
             with contextlib.suppress(FileNotFoundError):
-                os.chmod(entry.path, wanted)
+                Path(entry.path).chmod(wanted)
     state.chmod(0o711)
 
 
