@@ -34,6 +34,9 @@ OWN_TASKS = 4096
 """Threads and processes that a user of its own may have beside the processes of a plugin: the threads of Ray and EPICS
 in the plugin's process and in each worker of a map()."""
 
+STARTED_BY = "IOCMNG_STARTED_BY"
+"""Variable that tells of a process by which plugin's process, named by its number, it was started."""
+
 _ON_THE_WAY = frozenset({"bundles", "packages", "values", "work"})
 """Directories of the state in which a plugin has something."""
 
@@ -67,6 +70,7 @@ class Confinement:
         umask: What its files deny to others.
         environment: Names of variables that it may see beside those that every plugin may.
         owner: The user it becomes; None: it stays the server's.
+        main: Number of the plugin's process, also for the workers of its map().
     """
 
     limits: Limits
@@ -74,11 +78,12 @@ class Confinement:
     values: Path
     umask: int
     environment: tuple[str, ...]
-    owner: Owner | None = None
+    owner: Owner | None
+    main: int
 
 
 def confinement(name: str, manifest: Manifest, settings: Settings, owner: Owner | None) -> Confinement:
-    """Return what the processes of a plugin may do.
+    """Return what the processes of the plugin may do of which this one is to be.
 
     Raises:
         PluginRejected: If its config.yaml asks for more than the site allows.
@@ -90,6 +95,7 @@ def confinement(name: str, manifest: Manifest, settings: Settings, owner: Owner 
         umask=settings.plugin_umask,
         environment=settings.plugin_env,
         owner=owner,
+        main=os.getpid(),
     )
 
 
@@ -112,6 +118,7 @@ def confine(what: Confinement) -> None:
         PluginRejected: If that is not possible; the process must not run author's code then.
     """
     keep_what_authors_may_see(what.environment)
+    os.environ[STARTED_BY] = str(what.main)
     try:
         _enter(what)
         apply_limits(what.limits)
