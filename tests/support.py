@@ -143,7 +143,7 @@ def commit_files(repository: git.Repo, files: dict[str, str]) -> str:
 class Server:
     """An iocmng-server in a process of its own."""
 
-    def __init__(self, root: Path, prefix: str, **environment: str) -> None:
+    def __init__(self, root: Path, prefix: str, python: str = sys.executable, **environment: str) -> None:
         self.root = root
         self.prefix = prefix
         self.port = free_port()
@@ -160,7 +160,7 @@ class Server:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("IOCMNG_", "RAY_"))}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "iocmng", "server"],
+                [python, "-m", "iocmng", "server"],
                 env=clean | LOOPBACK | defaults | environment,
                 stdout=log,
                 stderr=log,

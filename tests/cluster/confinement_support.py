@@ -76,6 +76,9 @@ class Probe(JobBase):
         pathlib.Path(name).write_text("something")
         return stat.S_IMODE(os.stat(name).st_mode)
 
+    def where(self, _):
+        return __file__
+
     def mapped(self, _):
         return self.map(tell, [1])
 
@@ -104,7 +107,10 @@ class Probe(JobBase):
 
     def start_apart(self, _):
         """Start a process that is nobody's child and in a session of its own."""
-        code = "import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid)"
+        code = (
+            "import subprocess; from subprocess import DEVNULL as no; "
+            "print(subprocess.Popen(['sleep', '600'], start_new_session=True, stdout=no, stderr=no).pid)"
+        )
         return int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 '''
 
