@@ -21,7 +21,7 @@ from iocmng.core.devices import DeviceTable
 from iocmng.core.git_allow import check_pattern
 from iocmng.core.limits import Bytes, Limits, OpenFiles, Processes
 from iocmng.core.names import check_prefix
-from iocmng.core.setting_values import read_uids, read_umask
+from iocmng.core.setting_values import check_umask, read_uids
 from iocmng.errors import InvalidRequest
 
 CONTAINER_PLUGINS_DIR = Path("/data/plugins")
@@ -142,11 +142,13 @@ class Settings(BaseSettings):
     plugin_env: Annotated[tuple[str, ...], NoDecode] = ()
     """Names of variables that plugins may see beside PATH, EPICS_… and other harmless ones, separated by commas or
     blanks; NAME* stands for all that begin so."""
-    plugin_umask: Annotated[int, BeforeValidator(read_umask), Field(ge=0, le=0o777)] = 0o077
-    """What the files of plugins deny to others, in octal."""
+    plugin_umask: Annotated[str, BeforeValidator(check_umask)] = "077"
+    """What the files that plugins make deny to others, in octal."""
     plugin_user: str | None = None
     """User as which all plugins run; for a server that runs as root."""
-    plugin_uids: Annotated[tuple[int, int] | None, BeforeValidator(read_uids), NoDecode] = None
+    plugin_uids: Annotated[
+        tuple[int, int] | None, BeforeValidator(read_uids, json_schema_input_type=str | None), NoDecode
+    ] = None
     """User numbers, first-last, of which each plugin gets one of its own and keeps it; for a server that runs as root.
     One plugin cannot read another's files then."""
     map_worker_cpus: Annotated[float, Field(gt=0, le=64)] = 0.9

@@ -6,21 +6,19 @@ import re
 from typing import Any
 
 _UIDS = re.compile(r"(\d{1,10})\s*-\s*(\d{1,10})", re.ASCII)
+_UMASK = re.compile(r"0?[0-7]{3}", re.ASCII)
 _LAST_UID = 2**31 - 2
 
 
-def read_umask(value: Any) -> Any:
-    """Return the umask that octal digits such as 077 stand for.
+def check_umask(value: Any) -> Any:
+    """Return a umask, as three octal digits or more.
 
     Raises:
-        ValueError: If they are none.
+        ValueError: If it is none. A number of a YAML file is one, too: nobody can tell in which base it was meant.
     """
-    if isinstance(value, str):
-        digits = value.strip().removeprefix("0o")
-        if not digits or len(digits) > 4 or set(digits) - set("01234567"):
-            raise ValueError("must be up to four octal digits such as 077 or 027")
-        return int(digits, 8)
-    return value
+    if not isinstance(value, str) or not _UMASK.fullmatch(value.strip()):
+        raise ValueError("must be three octal digits such as 077 or 027, in quotes where it stands in a file")
+    return value.strip()
 
 
 def read_uids(value: Any) -> Any:

@@ -92,7 +92,7 @@ def confinement(name: str, manifest: Manifest, settings: Settings, owner: Owner 
         limits=allowed_limits(manifest, settings),
         work=settings.work_dir(name),
         values=settings.values_dir(name),
-        umask=settings.plugin_umask,
+        umask=int(settings.plugin_umask, 8),
         environment=settings.plugin_env,
         owner=owner,
         main=os.getpid(),

@@ -82,7 +82,8 @@ def test_one_user_for_all(tmp_path):
         ({"plugin_uids": "20-10"}, "must go upwards"),
         ({"plugin_uids": "60100-60199", "plugin_user": "nobody"}, "set one of them"),
         ({"plugin_umask": "99"}, "octal digits such as 077"),
-        ({"plugin_umask": "1777"}, "less than or equal to 511"),
+        ({"plugin_umask": "1777"}, "octal digits such as 077"),
+        ({"plugin_umask": 63}, "in quotes where it stands in a file"),
         ({"plugin_memory": "nan"}, "must be an amount of bytes such as 512Mi"),
         ({"plugin_memory": "1Ki"}, "must be from 16Mi to 16Ti"),
         ({"plugin_processes": "0"}, "greater than or equal to 1"),
@@ -98,5 +99,5 @@ def test_settings_that_do_not_fit(values, words):
 def test_settings_from_texts():
     """As the environment gives them."""
     settings = load_settings(plugin_umask="027", plugin_memory="1Gi", plugin_env="A, B_*", plugin_uids="100-200")
-    assert (settings.plugin_umask, settings.plugin_memory) == (0o027, 2**30)
+    assert (settings.plugin_umask, settings.plugin_memory) == ("027", 2**30)
     assert (settings.plugin_env, settings.plugin_uids) == (("A", "B_*"), (100, 200))
