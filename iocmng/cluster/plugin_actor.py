@@ -22,6 +22,7 @@ from iocmng.base.plugin import PluginBase
 from iocmng.cluster.last_words import LastWords
 from iocmng.cluster.lease import Lease, now
 from iocmng.cluster.ray_mapper import RayMapper
+from iocmng.cluster.ray_session import close_session
 from iocmng.cluster.served import ForRuns, Served
 from iocmng.core import pv_client
 from iocmng.core.builtin_pvs import Kind
@@ -125,6 +126,7 @@ class PluginProcess:
         assert self._host is not None
         manifest = bundle.manifest
         if owner is not None:
+            close_session()
             forbid_new_privileges()  # for the threads that this one makes
         await asyncio.wrap_future(self._host.thread.submit(confine, confined))
         loading = self._host.thread.submit(load_class, bundle.directory, bundle.packages, manifest)
