@@ -16,6 +16,7 @@ from iocmng.cluster.nodes import ANSWER_TIMEOUT, is_alive, lease_bound, own_node
 from iocmng.cluster.ray_errors import CUT_OFF, NODE_IS_LOST, plugin_call
 from iocmng.cluster.served import ForRuns, Served
 from iocmng.cluster.shipping import Shipping
+from iocmng.cluster.surroundings import Surroundings
 from iocmng.core.devices import DeviceTable
 from iocmng.core.ports.processes import Bundle
 from iocmng.core.pv_fields import PvValue
@@ -93,8 +94,7 @@ class RayPluginHandle:
         words = LastWords(self._settings)
         await self._limited(self._actor.note_fatal_signals.remote(words), "import", self._settings.import_timeout)
         self.last_words = words
-        owner = await asyncio.to_thread(self._users.owner_of, spec.name)
-        call = self._actor.prepare.remote(spec, bundle, site_prefix, self._settings, self._devices, owner)
+        call = self._actor.prepare.remote(spec, bundle, await self._site(spec, site_prefix))
         return await self._limited(call, "import", self._settings.import_timeout)
 
     async def build(self) -> tuple[RecordInfo, ...]:
@@ -162,8 +162,7 @@ class RayPluginHandle:
             self._digest = bundle.digest
             await self._shipping.bring(bundle, self.remote_node)
         limit = self._settings.import_timeout + self._settings.initialize_timeout
-        owner = await asyncio.to_thread(self._users.owner_of, spec.name)
-        call = self._actor.prepare_runs.remote(spec, bundle, site_prefix, self._settings, self._devices, owner)
+        call = self._actor.prepare_runs.remote(spec, bundle, await self._site(spec, site_prefix))
         await self._limited(call, "import", limit)
 
     async def pv_values(self) -> Mapping[str, PvValue]:
@@ -215,6 +214,10 @@ class RayPluginHandle:
         if self._digest is not None:
             self._shipping.release(self._digest)
             self._digest = None
+
+    async def _site(self, spec: PluginSpec, site_prefix: str) -> Surroundings:
+        owner = await asyncio.to_thread(self._users.owner_of, spec.name)
+        return Surroundings(site_prefix, self._settings, self._devices, owner)
 
     def _lease(self, beyond: float = 0.0) -> float | None:
         """Return the seconds of a lease that a call is about to bring; None where the process needs none."""

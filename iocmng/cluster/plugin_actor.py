@@ -24,9 +24,9 @@ from iocmng.cluster.lease import Lease, now
 from iocmng.cluster.ray_mapper import RayMapper
 from iocmng.cluster.ray_session import close_session
 from iocmng.cluster.served import ForRuns, Served
+from iocmng.cluster.surroundings import Surroundings
 from iocmng.core import pv_client
 from iocmng.core.builtin_pvs import Kind
-from iocmng.core.devices import DeviceTable
 from iocmng.core.manifest import NO_SCHEDULE
 from iocmng.core.names import plugin_pv_prefix
 from iocmng.core.ports.processes import Bundle
@@ -37,10 +37,9 @@ from iocmng.epics.clients import EpicsPvClient
 from iocmng.epics.ioc import SoftIoc
 from iocmng.epics.loader import load_epics
 from iocmng.errors import CheckFailure, PluginCrashed, PluginRejected, WrongKind, WrongState
-from iocmng.loading.confinement import Owner, confine, confinement, forbid_new_privileges
+from iocmng.loading.confinement import confine, confinement, forbid_new_privileges
 from iocmng.loading.importer import load_class
 from iocmng.ophyd import device_provider
-from iocmng.settings import Settings
 
 REPORT_PERIOD = 1.0
 """Seconds between two reports while only counters and log lines change; each costs some milliseconds of CPU."""
@@ -106,26 +105,18 @@ class PluginProcess:
         faulthandler.enable(words.open(), all_threads=False)
         self._words = words
 
-    async def prepare(
-        self,
-        spec: PluginSpec,
-        bundle: Bundle,
-        site_prefix: str,
-        settings: Settings,
-        devices: DeviceTable,
-        owner: Owner | None,
-    ) -> PluginFacts:
+    async def prepare(self, spec: PluginSpec, bundle: Bundle, site: Surroundings) -> PluginFacts:
         """Confine this process, import the plugin and check everything about it."""
+        assert self._host is not None
+        settings, manifest = site.settings, bundle.manifest
         self._spec, self._bundle = spec, bundle
         self._log_level, self._result_max_bytes = settings.log_level, settings.result_max_bytes
         self._values = settings.values_dir(spec.name)
-        confined = confinement(spec.name, bundle.manifest, settings, owner)
-        self._mapper = RayMapper(bundle, settings, confined)
-        self._devices = device_provider(devices, settings.device_timeout)
+        self._devices = device_provider(site.devices, settings.device_timeout)
         pv_client.install(EpicsPvClient(settings.pva))
-        assert self._host is not None
-        manifest = bundle.manifest
-        if owner is not None:
+        confined = confinement(spec.name, bundle, settings, site.owner)
+        self._mapper = RayMapper(bundle, settings, confined)
+        if site.owner is not None:
             close_session()
             forbid_new_privileges()  # for the threads that this one makes
         await asyncio.wrap_future(self._host.thread.submit(confine, confined))
@@ -135,7 +126,7 @@ class PluginProcess:
             raise WrongKind(f"{spec.name} is a {cls.kind.value} ({cls.__name__}), not a {spec.kind.value}")
         if cls.kind is Kind.TASK and spec.schedule is not None:
             raise PluginRejected.because(CheckFailure("config", f"schedule: {NO_SCHEDULE}"))
-        prefix = plugin_pv_prefix(site_prefix, spec.name, manifest.prefix)
+        prefix = plugin_pv_prefix(site.prefix, spec.name, manifest.prefix)
         identifying = self._host.thread.submit(
             identify, spec.name, prefix, cls, manifest, spec.parameters, bundle.commit
         )
@@ -231,19 +222,11 @@ class PluginProcess:
         self._check_newest(controller)
         return outcome, self._host.report()
 
-    async def prepare_runs(
-        self,
-        spec: PluginSpec,
-        bundle: Bundle,
-        site_prefix: str,
-        settings: Settings,
-        devices: DeviceTable,
-        owner: Owner | None,
-    ) -> None:
+    async def prepare_runs(self, spec: PluginSpec, bundle: Bundle, site: Surroundings) -> None:
         """Import, check and make a job for runs whose PVs another process serves."""
         assert self._host is not None
         self._host.serve_nothing()
-        await self.prepare(spec, bundle, site_prefix, settings, devices, owner)
+        await self.prepare(spec, bundle, site)
         await self._build(None)
         self._host.look_after()
         self._only_runs = True

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from iocmng.core.limits import MIB, Limits
 from iocmng.core.manifest import Manifest
+from iocmng.core.ports.processes import Bundle
 from iocmng.errors import CheckFailure, PluginRejected
 from iocmng.loading.own_environment import keep_what_authors_may_see
 from iocmng.settings import Settings
@@ -67,6 +68,7 @@ class Confinement:
         limits: What each may take.
         work: The plugin's directory.
         values: Where its saved values lie.
+        code: Directories of its files and of its requirements.
         umask: What its files deny to others.
         environment: Names of variables that it may see beside those that every plugin may.
         owner: The user it becomes; None: it stays the server's.
@@ -76,22 +78,24 @@ class Confinement:
     limits: Limits
     work: Path
     values: Path
+    code: tuple[str, ...]
     umask: int
     environment: tuple[str, ...]
     owner: Owner | None
     main: int
 
 
-def confinement(name: str, manifest: Manifest, settings: Settings, owner: Owner | None) -> Confinement:
+def confinement(name: str, bundle: Bundle, settings: Settings, owner: Owner | None) -> Confinement:
     """Return what the processes of the plugin may do of which this one is to be.
 
     Raises:
         PluginRejected: If its config.yaml asks for more than the site allows.
     """
     return Confinement(
-        limits=allowed_limits(manifest, settings),
+        limits=allowed_limits(bundle.manifest, settings),
         work=settings.work_dir(name),
         values=settings.values_dir(name),
+        code=tuple(part for part in (bundle.directory, bundle.packages) if part),
         umask=int(settings.plugin_umask, 8),
         environment=settings.plugin_env,
         owner=owner,
@@ -188,6 +192,8 @@ def _enter(what: Confinement) -> None:
     private = [what.work]
     if what.owner is not None:
         _let_through(state)
+        for directory in what.code:
+            _let_read(Path(directory))
         what.values.parent.mkdir(exist_ok=True)
         private.append(what.values)
     for directory in private:
@@ -217,6 +223,20 @@ def _let_through(state: Path) -> None:
             with contextlib.suppress(FileNotFoundError):
                 Path(entry.path).chmod(wanted)
     state.chmod(0o711)
+
+
+def _let_read(directory: Path) -> None:
+    """Let other users read a plugin's code, which a server with a strict umask has kept for itself."""
+    for each in (directory.parent, directory):
+        if each.parent.name in _ON_THE_WAY or each is directory:
+            each.chmod(0o755)
+    for place, directories, files in os.walk(directory):
+        for name in [*directories, *files]:
+            path = Path(place, name)
+            mode = path.lstat().st_mode
+            wanted = mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0)
+            if wanted != mode and not stat.S_ISLNK(mode):
+                path.chmod(stat.S_IMODE(wanted))
 
 
 def _give(directory: Path, owner: Owner) -> None:

@@ -1,0 +1,26 @@
+"""What a plugin's process is told of the site when it gets its plugin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from iocmng.core.devices import DeviceTable
+from iocmng.loading.confinement import Owner
+from iocmng.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The site, as one plugin finds it.
+
+    Attributes:
+        prefix: PREFIX of all PVs.
+        settings: Settings of the server, without secrets.
+        devices: The ophyd devices of the beamline.
+        owner: The user as which the plugin runs; None: the server's.
+    """
+
+    prefix: str
+    settings: Settings
+    devices: DeviceTable
+    owner: Owner | None
