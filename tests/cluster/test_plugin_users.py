@@ -3,15 +3,12 @@
 import os
 import re
 import shutil
-import site
-import stat
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 from confinement_support import do, got, probe
-from support import Server, caget, caput, wait_for
+from support import Server, caget, caput, public_python, wait_for
 
 from iocmng.errors import InvalidRequest
 from iocmng.loading.plugin_users import check_users
@@ -36,25 +33,6 @@ SAVING_TASK = {
     """,
     "config.yaml": "pvs: {inputs: {GAIN: {type: float, value: 1.0}}}\n",
 }
-
-
-def for_everybody(path):
-    """Tell whether every user may enter a path."""
-    parts = [path.resolve(), *path.resolve().parents]
-    return all(part.stat().st_mode & stat.S_IXOTH for part in parts if part.is_dir())
-
-
-def public_python():
-    """Return a Python of this version that every user can run, and what it needs in PYTHONPATH; None where none is."""
-    here = Path(sys.executable)
-    if for_everybody(Path(sys.prefix)) and for_everybody(Path(sys.base_prefix)):
-        return str(here), ""
-    other = Path(f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}")
-    packages = Path(site.getsitepackages()[0])
-    repository = Path(__file__).parents[2]
-    if other.is_file() and for_everybody(packages) and for_everybody(repository):
-        return str(other), f"{packages}:{repository}"
-    return None
 
 
 PYTHON = public_python()
