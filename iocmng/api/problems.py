@@ -18,7 +18,7 @@ from starlette.types import Scope
 from iocmng.api.audit import note
 from iocmng.api.json_bytes import encode
 from iocmng.api.sentences import request_failures, shortened
-from iocmng.errors import CheckFailure, InvalidRequest, IocmngError, TooManyRuns, Unauthorized
+from iocmng.errors import CheckFailure, InvalidRequest, IocmngError, TooManyRuns, TooManyTries, Unauthorized
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -76,6 +76,8 @@ def _headers(error: IocmngError) -> dict[str, str] | None:
             return {"WWW-Authenticate": "Bearer"}
         case TooManyRuns():
             return {"Retry-After": str(RETRY_AFTER)}
+        case TooManyTries():
+            return {"Retry-After": str(error.retry_after)}
         case _:
             return None
 

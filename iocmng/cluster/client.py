@@ -65,7 +65,7 @@ class RayControllerClient:
                 # The state lies on one node's disk: restarted elsewhere it would find none, and end all plugins.
                 resources=HEAD,
             )
-            .remote(settings.model_copy(update={"token": None}))
+            .remote(settings.without_callers())
         )
         actor.start.remote()
         return cls(actor, records=records)

@@ -13,7 +13,8 @@ from iocmng.api.audit_schemas import AuditList
 from iocmng.api.deps import context_of
 from iocmng.api.json_bytes import encode
 from iocmng.api.routes.history import LARGEST_ID
-from iocmng.api.routes.registration import BASE, Call, add_admin_read, json_answer
+from iocmng.api.routes.registration import BASE, Call, add_read, json_answer
+from iocmng.core.access import Role
 from iocmng.core.audit import AuditQuery, entry_object
 from iocmng.errors import InvalidRequest
 
@@ -55,4 +56,4 @@ async def audit(
 
 def register(app: FastAPI) -> None:
     """Add the call to the application."""
-    add_admin_read(app, f"{BASE}/audit", audit, _CALL)
+    add_read(app, f"{BASE}/audit", audit, _CALL, Role.ADMIN)
