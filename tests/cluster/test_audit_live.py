@@ -17,6 +17,7 @@ from support import LOOPBACK, Server, caput, wait_for
 TOKEN = "canary-token-4b1d"
 PAT = "canary-pat-91c2"
 PASSWORD = "canary-password-77aa"
+RAY_AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "canary-ray-0d2f1c" * 4}
 CANARIES = (TOKEN, PAT, PASSWORD)
 JOB = """\
 from iocmng import JobBase
@@ -39,7 +40,7 @@ USER = getpass.getuser()
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
     """A server with a token, and a client that has it."""
-    server = Server(tmp_path_factory.mktemp("audited"), "AUD", IOCMNG_TOKEN=TOKEN).wait_until_ready()
+    server = Server(tmp_path_factory.mktemp("audited"), "AUD", IOCMNG_TOKEN=TOKEN, **RAY_AUTH).wait_until_ready()
     server.http.headers["authorization"] = f"Bearer {TOKEN}"
     yield server
     assert server.stop() == 0, server.log.read_text()
@@ -68,6 +69,15 @@ def logged(server: Server) -> list[dict[str, Any]]:
     place = Path(raylet_option(server, "log_dir"))
     found = [line for file in place.glob("worker-*.err") for line in file.read_text(errors="replace").splitlines()]
     return [json.loads(line) for line in found if line.startswith('{"time": ')]
+
+
+def in_cluster(server: Server, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that joins the server's Ray."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("IOCMNG_", "RAY_"))}
+    environment = clean | LOOPBACK | RAY_AUTH | {"RAY_ADDRESS": raylet_option(server, "gcs-address")}
+    return subprocess.run(
+        [sys.executable, *command], env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
 
 
 def test_changes_and_refusals_over_http(guarded: Server) -> None:
@@ -126,10 +136,7 @@ def test_puts_of_epics_clients(guarded: Server) -> None:
 def test_the_door_of_the_cluster(guarded: Server) -> None:
     """A command within the cluster is recorded, too, with the Ray job that it is."""
     assert guarded.add("scan", FILES, kind="jobs").status_code == 201
-    command = [sys.executable, "-m", "iocmng", "remove", "scan", "--cluster"]
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("IOCMNG_", "RAY_"))}
-    environment = clean | LOOPBACK | {"RAY_ADDRESS": raylet_option(guarded, "gcs-address")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = in_cluster(guarded, "-m", "iocmng", "remove", "scan", "--cluster")
     assert done.returncode == 0, done.stderr
     newest = entries(guarded)[0]
     assert (newest["what"], newest["door"], newest["status"]) == ("remove_plugin", "cluster", 200)
@@ -138,19 +145,19 @@ def test_the_door_of_the_cluster(guarded: Server) -> None:
 
 
 DIRECT = """\
-import asyncio, sys
+import asyncio, os, sys
 import ray
 from iocmng.cluster.client import RayControllerClient
 from iocmng.core.runs import RunRequest
 from iocmng.errors import UnknownPlugin
 
-ray.init(sys.argv[1], log_to_driver=False, logging_level="error")
+ray.init(os.environ["RAY_ADDRESS"], log_to_driver=False, logging_level="error")
 client = RayControllerClient.find()
 print("job", ray.get_runtime_context().get_job_id())
 
 
 async def work():
-    await client.run_job("scan", RunRequest({"password": sys.argv[2]}), True)
+    await client.run_job("scan", RunRequest({"password": sys.argv[1]}), True)
     await client.remove("scan", None)
     try:
         await client.restart("scan", None)
@@ -165,10 +172,7 @@ asyncio.run(work())
 def test_a_program_in_the_cluster_that_calls_the_controller(guarded: Server) -> None:
     """Changes past the API are recorded, too, also one that fails; secrets are not."""
     assert guarded.add("scan", FILES, kind="jobs").status_code == 201
-    address = raylet_option(guarded, "gcs-address")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("IOCMNG_", "RAY_"))}
-    command = [sys.executable, "-c", DIRECT, address, PASSWORD]
-    done = subprocess.run(command, env=clean | LOOPBACK, capture_output=True, text=True, check=False)
+    done = in_cluster(guarded, "-c", DIRECT, PASSWORD)
     assert "refused" in done.stdout, done.stderr
     job = done.stdout.split()[1]
     wait_for(lambda: entries(guarded)[0]["what"] == "restart", "the last of its calls is in the audit")
