@@ -13,7 +13,7 @@ from ray import serve
 from ray.serve.context import _get_global_client  # pyright: ignore[reportPrivateUsage]  no public call tells it
 
 from iocmng.api.app import create_app
-from iocmng.api.token_book import read_tokens_file
+from iocmng.api.guard import check_access
 from iocmng.cluster.client import RayControllerClient
 from iocmng.core.ports.controller import ControllerClient
 from iocmng.settings import Settings, load_settings
@@ -62,6 +62,5 @@ def build(args: dict[str, Any]) -> serve.Application:
         InvalidRequest: If an argument is no setting or does not fit, or the file of tokens does not.
     """
     settings = load_settings(**args)
-    if settings.tokens_file is not None:
-        read_tokens_file(settings.tokens_file)  # a mistake in it ends the deployment with a sentence
+    check_access(settings)
     return application(settings)

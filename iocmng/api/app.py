@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from iocmng._version import __version__
 from iocmng.api import problems, routes
-from iocmng.api.auth import ClosedReads
+from iocmng.api.auth import FREE, ClosedReads
 from iocmng.api.deps import Context, context_in
 from iocmng.api.documentation import install_documentation
 from iocmng.api.event_hub import EventHub, StreamLimits
@@ -57,7 +57,7 @@ def create_app(
     )
     routes.register(app)
     problems.install(app)
-    install_documentation(app)
+    install_documentation(app, lambda path: settings.read_token_required and path not in FREE)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     if settings.read_token_required:
         app.add_middleware(ClosedReads, guard_of=lambda: context_in(app).guard)

@@ -14,8 +14,7 @@ import ray
 from ray import serve
 from ray.exceptions import RayError
 
-from iocmng.api.guard import access_warnings
-from iocmng.api.token_book import read_tokens_file
+from iocmng.api.guard import access_warnings, check_access
 from iocmng.cli.haproxy import HaProxy
 from iocmng.cli.own_ray import Kind, dashboard_is_safe, find_kept, forget_kept, start_ray
 from iocmng.cluster.client import RayControllerClient
@@ -78,8 +77,7 @@ def _check(settings: Settings) -> None:
     """Find out early, and in one sentence, what would else be told in a traceback, or not at all."""
     if settings.plugins_config is not None and not settings.plugins_config.is_file():
         raise InvalidRequest(f"there is no plugins file {settings.plugins_config}")
-    if settings.tokens_file is not None:
-        read_tokens_file(settings.tokens_file)
+    check_access(settings)
     if settings.ray_dashboard and not dashboard_is_safe(settings):
         raise InvalidRequest(
             f"ray_dashboard_host {settings.ray_dashboard_host} lets other machines run code here; set "
