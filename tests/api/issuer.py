@@ -40,6 +40,7 @@ class Issuer:
         asked: Paths that were asked for.
         down: Whether it answers 500.
         gate: An answer with keys waits for it.
+        fetching: Set once somebody waits for the keys.
     """
 
     def __init__(self, url: str) -> None:
@@ -49,6 +50,7 @@ class Issuer:
         self.down = False
         self.gate = threading.Event()
         self.gate.set()
+        self.fetching = threading.Event()
         self.described_as = url
 
     def token(self, key: str = "first", signed_by: PrivateKey | None = None, **changes: Any) -> str:
@@ -81,6 +83,7 @@ class Issuer:
             return 500, {}
         if path == "/.well-known/openid-configuration":
             return 200, {"issuer": self.described_as, "jwks_uri": f"{self.url}/keys"}
+        self.fetching.set()
         self.gate.wait(60)
         return 200, {"keys": [self._public(name, *key) for name, key in self.keys.items()]}
 

@@ -252,8 +252,7 @@ async def test_a_slow_issuer_holds_up_nobody_else(guard: Guard, issuer: Issuer) 
     issuer.gate.clear()
     waiting = [asyncio.create_task(guard.who(issuer.token(), "-")) for _ in range(5)]
     async with asyncio.timeout(30):
-        while "/keys" not in issuer.asked:
-            await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(issuer.fetching.wait, 30)
         assert (await guard.who("a static token", "-")).role is Role.ADMIN
         assert not any(task.done() for task in waiting)
         issuer.gate.set()
