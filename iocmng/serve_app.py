@@ -6,6 +6,7 @@ Arguments of the application are settings by name, as in `serve run iocmng.serve
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from fastapi import FastAPI
@@ -33,6 +34,8 @@ class Api:
     """One replica of the REST API. It holds no state of its own but a copy of the Controller's snapshot."""
 
     def __init__(self, settings: Settings) -> None:
+        # To stderr of this process, which Ray keeps beside the Controller's.
+        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
         # Where the proxies listen is Serve's to know: http_options of a config file win over our own setting, and
         # whether a call without a token may change something depends on it.
         self._settings = settings.model_copy(update={"host": listening_address()[0]})

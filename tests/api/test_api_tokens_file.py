@@ -277,6 +277,8 @@ async def test_who_calls_a_server_that_asks_nobody() -> None:
     """On loopback without tokens everybody is the same admin."""
     assert await Guard(Settings()).who(None, "-") == ANONYMOUS
     assert await Guard(Settings()).who("anything", "-") == ANONYMOUS
+    in_cluster = Settings.model_construct(host="127.0.0.1")  # as --cluster does, whatever stands in the environment
+    assert await Guard(in_cluster).who(None, "-") == ANONYMOUS
 
 
 def test_the_file_may_belong_to_somebody_else(file: Path) -> None:

@@ -112,9 +112,9 @@ def test_tokens_from_the_command_to_the_call(tmp_path: Path, tokens_file: Path) 
 
 
 def _looked_at(server: Server, file: Path) -> bool:
-    """Make a call, so that the file is looked at; tell whether some log of the server's Ray tells of it."""
+    """Make a call, so that the file is looked at; tell whether a log of the server's Ray tells of it."""
     httpx.get(f"http://127.0.0.1:{server.port}/api/v1/plugins", headers={"Authorization": "Bearer none"})
-    logs = Path("/tmp/ray").glob("session_*/logs/**/*.log")
+    logs = Path("/tmp/ray").glob("session_*/logs/worker-*.err")
     return any(str(file) in text and "still taken" in text for text in map(_text, logs))
 
 
