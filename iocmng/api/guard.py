@@ -58,7 +58,10 @@ class Guard:
                 )
             return ANONYMOUS
         if not credential:
-            raise Unauthorized("this call needs a token that this server takes: Authorization: Bearer ...")
+            raise Unauthorized(
+                "this call needs a token that this server takes: Authorization: Bearer ... (the command line sends "
+                "IOCMNG_TOKEN)"
+            )
         # HTTP headers are read as latin-1: this gives back the bytes that were sent.
         found = self._book.find(credential.encode("latin-1", "replace"))
         if found is None and self._oidc is not None and credential.isascii() and credential.count(".") == 2:

@@ -119,13 +119,15 @@ def test_a_broken_file_at_the_start_is_an_error(tmp_path: Path) -> None:
         check_access(Settings(tokens_file=tmp_path / "directory"))
 
 
-def test_a_file_that_everybody_can_read_is_warned_of(file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Hashes are not tokens, but whoever can read the file sees who may do what."""
+def test_a_file_that_is_open_to_all_is_warned_of(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Hashes are not tokens, but whoever reads the file sees who may do what; who writes it, decides."""
     read_tokens_file(file)
     assert not caplog.records
-    file.chmod(0o644)
-    read_tokens_file(file)
-    assert "chmod o-r" in caplog.text
+    for mode in (0o604, 0o602):
+        caplog.clear()
+        file.chmod(mode)
+        read_tokens_file(file)
+        assert "chmod o-rw" in caplog.text
 
 
 def test_an_expired_token_is_told_so(tmp_path: Path) -> None:
