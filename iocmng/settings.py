@@ -19,7 +19,9 @@ from iocmng.core.beamline_devices import read_devices
 from iocmng.core.devices import DeviceTable
 from iocmng.core.git_allow import check_pattern
 from iocmng.core.names import check_prefix
-from iocmng.core.setting_values import check_key_url, check_origin, split_list, split_roles
+from iocmng.core.port_range import PortRange
+from iocmng.core.pv_access import check_host, check_user
+from iocmng.core.setting_values import check_key_url, check_node_address, check_origin, split_list, split_roles
 from iocmng.errors import InvalidRequest
 
 CONTAINER_PLUGINS_DIR = Path("/data/plugins")
@@ -76,6 +78,9 @@ class Settings(BaseSettings):
     """Events that are kept, of all plugins together."""
     runs_kept: Annotated[int, Field(ge=1, le=100_000)] = 100
     """Runs of each job that its history keeps, beside those that have not ended."""
+    audit_kept: Annotated[int, Field(ge=100, le=10_000_000)] = 100_000
+    """Changes that the audit keeps, as many writes of PVs beside them, and a tenth as many calls that were refused to
+    strangers."""
     local_roots: Annotated[tuple[Path, ...] | None, NoDecode] = None
     """Directories, joined by ':', from which local_path and file: URLs are taken; unset: the working directory and
     the plugins directory."""
@@ -120,6 +125,8 @@ class Settings(BaseSettings):
     https://dashboard.example.org; '*' only with read_token_required."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
     """Largest body of a request, in bytes."""
+    body_timeout: Seconds = 30.0
+    """Seconds in which the whole body of a request must have arrived."""
 
     disable_ophyd: bool = True
     """Skip ophyd devices."""
@@ -127,6 +134,16 @@ class Settings(BaseSettings):
     """Seconds that an ophyd device may take to connect to its IOC."""
     pva: bool = True
     """Protocol of linked PVs: PV Access, else Channel Access."""
+    access_file: Path | None = None
+    """EPICS access security file that every IOC loads; unset: made from access_hosts and access_users."""
+    access_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Hosts, by IPv4 address or name, from which clients may write inputs and control PVs, separated by commas or
+    blanks; unset: from everywhere."""
+    access_users: Annotated[tuple[str, ...], NoDecode] = ()
+    """Users, by the name that their client tells, who may write inputs and control PVs, separated by commas or blanks;
+    unset: all of them."""
+    epics_ports: str | None = None
+    """TCP ports for the IOCs of a node, as FIRST-LAST, two for each plugin; unset: EPICS takes any."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log lines to show."""
 
@@ -134,11 +151,16 @@ class Settings(BaseSettings):
     """Ray cluster to join; unset: RAY_ADDRESS, and without it a Ray of its own."""
     keep: bool = False
     """Leave the plugins running when the server ends; a later one joins them again."""
+    ray_host: str = "127.0.0.1"
+    """Address of this machine on which a Ray of its own takes further nodes; Ray then listens on all interfaces, and
+    asks for its token."""
+    ray_port: Annotated[int | None, Field(ge=1024, le=65535)] = None
+    """Port at which further nodes join a Ray of its own; unset: a free one."""
     ray_dashboard: bool = False
     """Start Ray's dashboard with a Ray of its own; `ray job submit` and `serve deploy` need it."""
     ray_dashboard_host: str = "127.0.0.1"
-    """Address on which the dashboard listens; another one only with RAY_AUTH_MODE=token, because whoever reaches it can
-    run code here."""
+    """Address on which the dashboard listens; another one not with RAY_AUTH_MODE=disabled, because whoever reaches it
+    could run code here."""
     ray_dashboard_port: Annotated[int, Field(ge=1, le=65535)] = 8265
     """Port of the dashboard."""
     serve_proxy: Literal["python", "haproxy"] = "python"
@@ -161,6 +183,8 @@ class Settings(BaseSettings):
     """Largest number of files and directories of a plugin."""
     requirements_timeout: Seconds = 300.0
     """Seconds that the installation of a plugin's requirements may take."""
+    requirements_max_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024 * 1024 * 1024
+    """What the installation of a plugin's requirements may write, in bytes; it is ended beyond."""
     import_timeout: Seconds = 60.0
     """Seconds that the import and the checks of a plugin may take."""
     initialize_timeout: Seconds = 30.0
@@ -194,12 +218,17 @@ class Settings(BaseSettings):
     def _legal_prefix(cls, value: str | None) -> str | None:
         return check_prefix(value) if value else None
 
+    @field_validator("ray_host")
+    @classmethod
+    def _legal_ray_host(cls, value: str) -> str:
+        return check_node_address(value)
+
     @field_validator("local_roots", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
-    @field_validator("git_allow", "cors_origins", mode="before")
+    @field_validator("git_allow", "cors_origins", "access_hosts", "access_users", mode="before")
     @classmethod
     def _split_list(cls, value: Any) -> Any:
         return split_list(value)
@@ -223,6 +252,21 @@ class Settings(BaseSettings):
     @classmethod
     def _legal_patterns(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None if value is None else tuple(check_pattern(pattern) for pattern in value)
+
+    @field_validator("access_hosts")
+    @classmethod
+    def _legal_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(check_host, value))
+
+    @field_validator("access_users")
+    @classmethod
+    def _legal_users(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(check_user, value))
+
+    @field_validator("epics_ports")
+    @classmethod
+    def _legal_ports(cls, value: str | None) -> str | None:
+        return value if value is None else str(PortRange.of(value))
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -254,6 +298,15 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _one_way_to_say_access(self) -> Settings:
+        if self.access_file is not None and (self.access_hosts or self.access_users):
+            raise ValueError(
+                "IOCMNG_ACCESS_FILE says all of it: write the hosts and users into it, and unset IOCMNG_ACCESS_HOSTS "
+                "and IOCMNG_ACCESS_USERS"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _resolved(self) -> Settings:
         # Frozen for everyone else: paths are made absolute once, so that all processes mean the same place.
         roots = self.local_roots if self.local_roots is not None else (Path.cwd(), self.plugins_dir)
@@ -264,6 +317,7 @@ class Settings(BaseSettings):
             "state_key_file": self.state_key_file and self.state_key_file.expanduser().absolute(),
             "secrets_dir": self.secrets_dir and self.secrets_dir.expanduser().absolute(),
             "allowed_signers": self.allowed_signers and self.allowed_signers.expanduser().absolute(),
+            "access_file": self.access_file and self.access_file.expanduser().absolute(),
             "gpg_home": self.gpg_home and self.gpg_home.expanduser().absolute(),
             "ssh_known_hosts": self.ssh_known_hosts and self.ssh_known_hosts.expanduser().absolute(),
             "tokens_file": self.tokens_file and self.tokens_file.expanduser().absolute(),
@@ -275,6 +329,11 @@ class Settings(BaseSettings):
         for name, value in values.items():
             object.__setattr__(self, name, value)
         return self
+
+    @property
+    def port_range(self) -> PortRange | None:
+        """The TCP ports for the IOCs of a node."""
+        return PortRange.of(self.epics_ports) if self.epics_ports else None
 
     @property
     def is_loopback(self) -> bool:

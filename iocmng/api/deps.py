@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Path, Request
 
+from iocmng.api.audit_trail import AuditTrail
 from iocmng.api.event_hub import EventHub
 from iocmng.api.guard import Guard
 from iocmng.api.snapshot import SnapshotFollower
@@ -26,6 +27,7 @@ class Context:
         follower: Answers the reads.
         hub: Holds the open streams of events.
         guard: Tells who calls.
+        trail: Takes the audit's entries to the Controller.
     """
 
     settings: Settings
@@ -33,6 +35,7 @@ class Context:
     follower: SnapshotFollower
     hub: EventHub
     guard: Guard
+    trail: AuditTrail
 
 
 def context_of(request: Request) -> Context:

@@ -19,6 +19,9 @@ OPERATOR = {
 }
 """What an operator may do. All other changes are the admin's; whoever adds a call decides here."""
 
+ADMIN_READS = {"/api/v1/audit"}
+"""What only an admin may read, also where reads are free."""
+
 AS_LIST = {"Accept": "application/json"}  # of the events: the stream would not end
 
 BODIES = {"/api/v1/apply": {"owner": "f", "plugins": [GOOD]}}
@@ -45,7 +48,13 @@ def test_the_documentation_names_the_role_of_each_call() -> None:
     for path, operations in DOCUMENT["paths"].items():
         filled = path.replace("{name}", "scan" if "/run" in path else "monitor").replace("{run_id}", "1")
         for method, operation in operations.items():
-            role = needed(method.upper(), filled) if method != "get" else Role.VIEWER
+            role = (
+                needed(method.upper(), filled)
+                if method != "get"
+                else Role.ADMIN
+                if path in ADMIN_READS
+                else Role.VIEWER
+            )
             assert operation["x-iocmng-role"] == role.value, (method, path)
 
 
@@ -60,7 +69,7 @@ async def test_every_change_by_every_role(
             controller.kept_runs = [run_of("scan")]
             body = BODIES.get(path, {**GOOD, "name": "monitor"})
             response = await client.request(
-                method, f"http://iocmng.test{path}", json=body, headers=bearing(TOKENS[role])
+                method, f"http://iocmng.localhost{path}", json=body, headers=bearing(TOKENS[role])
             )
             if role.includes(needed(method, path)):
                 assert response.status_code not in (401, 403, 429), (method, path)
@@ -78,7 +87,7 @@ async def test_closed_reads_need_a_viewer(
     """With IOCMNG_READ_TOKEN_REQUIRED every GET needs a token of any role; only what probes ask for is free."""
     controller.kept_runs = [run_of("scan")]
     async with serving(controller, tokens_file=tokens_file, read_token_required=True) as client:
-        url = f"http://iocmng.test{path}"
+        url = f"http://iocmng.localhost{path}"
         without = await client.get(url, headers=AS_LIST)
         if path.endswith(("/livez", "/readyz")):
             assert without.status_code == 200
@@ -99,14 +108,14 @@ async def test_closed_reads_close_everything_else_too(
 ) -> None:
     """The documentation, the probe with numbers in it, and what there is not: 401 without a token."""
     async with serving(controller, tokens_file=tokens_file, read_token_required=True) as client:
-        assert (await client.request(method, f"http://iocmng.test{path}")).status_code == 401
+        assert (await client.request(method, f"http://iocmng.localhost{path}")).status_code == 401
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
 async def test_probes_stay_free(serving: Serving, controller: FakeController, tokens_file: Path, path: str) -> None:
     """What restarts processes has no token; these tell nothing but that the server answers."""
     async with serving(controller, tokens_file=tokens_file, read_token_required=True) as client:
-        assert (await client.get(f"http://iocmng.test{path}")).status_code == 200
+        assert (await client.get(f"http://iocmng.localhost{path}")).status_code == 200
         assert (await client.get(path)).status_code == 200
 
 
@@ -119,11 +128,25 @@ async def test_the_stream_is_closed_too(serving: Serving, controller: FakeContro
 async def test_the_document_shows_closed_reads(serving: Serving, controller: FakeController, tokens_file: Path) -> None:
     """Where reads are closed, /docs puts the lock on them, and names 401."""
     async with serving(controller, tokens_file=tokens_file, read_token_required=True) as client:
-        told = (await client.get("http://iocmng.test/openapi.json", headers=bearing(TOKENS[Role.VIEWER]))).json()
+        told = (await client.get("http://iocmng.localhost/openapi.json", headers=bearing(TOKENS[Role.VIEWER]))).json()
         for path, operations in told["paths"].items():
             for operation in operations.values():
                 closed = not path.endswith(("/livez", "/readyz"))
                 assert (bool(operation.get("security")), "401" in operation["responses"]) == (closed, closed), path
+
+
+@pytest.mark.parametrize("path", ADMIN_READS)
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("role", Role)
+async def test_what_only_an_admin_may_read(
+    serving: Serving, controller: FakeController, tokens_file: Path, path: str, closed: bool, role: Role
+) -> None:
+    """It is never free, and other roles get 403."""
+    async with serving(controller, tokens_file=tokens_file, read_token_required=closed) as client:
+        url = f"http://iocmng.localhost{path}"
+        assert (await client.get(url)).status_code == 401
+        response = await client.get(url, headers=bearing(TOKENS[role]))
+        assert response.status_code == (200 if role is Role.ADMIN else 403)
 
 
 # --- patterns
@@ -153,7 +176,7 @@ async def test_every_change_outside_of_the_pattern_is_refused(
                 else {**GOOD, "name": "pump"}
             )
             response = await client.request(
-                method, f"http://iocmng.test{other}", json=body, headers=bearing(TOKENS[Role.ADMIN])
+                method, f"http://iocmng.localhost{other}", json=body, headers=bearing(TOKENS[Role.ADMIN])
             )
             assert response.status_code == 403, (method, path)
             assert "'mon*'" in response.json()["detail"]
@@ -170,7 +193,7 @@ async def test_every_change_inside_of_the_pattern_passes(
             named = {**GOOD, "name": "monitor-2"}
             body = {"owner": "f", "plugins": [named]} if path.endswith("/apply") else named
             response = await client.request(
-                method, f"http://iocmng.test{own}", json=body, headers=bearing(TOKENS[Role.ADMIN])
+                method, f"http://iocmng.localhost{own}", json=body, headers=bearing(TOKENS[Role.ADMIN])
             )
             assert response.status_code not in (401, 403, 429), (method, path)
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
+from iocmng.api.audit import note
 from iocmng.api.auth import check_plugins
 from iocmng.api.bodies import read_body
 from iocmng.api.change_schemas import ApplyAnswer, ApplyProblem, ApplyRequest
@@ -23,14 +24,14 @@ from iocmng.api.snapshot import SnapshotFollower
 from iocmng.core.access import Role
 from iocmng.core.request import PluginRequest
 from iocmng.core.state import Applied
-from iocmng.errors import BodyTooLarge, CheckFailure, InvalidRequest, WrongState
+from iocmng.errors import BodyTooLarge, BodyTooSlow, CheckFailure, InvalidRequest, WrongState
 
 _FAILED = "failed"
 _CALL = Call(
     "apply",
     "Make the plugins of one plugins file what its entries say, and remove those it no longer names",
     ApplyAnswer,
-    (InvalidRequest, WrongState, BodyTooLarge),
+    (InvalidRequest, WrongState, BodyTooLarge, BodyTooSlow),
     body=ApplyRequest,
     tag="plugins",
     names_in_body=True,
@@ -47,6 +48,7 @@ async def apply(request: Request) -> Response:
     context, wanted = context_of(request), await read_body(request, ApplyRequest, entries=PluginRequest)
     check_plugins(request, _concerned(follower_of(request), wanted))
     results = await _applied(context, wanted)
+    note(request.scope, applied=results)
     failures = [CheckFailure("apply", f"{done.name}: {done.message}") for done in results if done.action == _FAILED]
     rows = [asdict(done) for done in results]
     if not failures:

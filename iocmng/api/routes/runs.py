@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from fastapi import FastAPI, Query, Request
 from starlette.responses import Response
 
+from iocmng.api.audit import caller_name, note
 from iocmng.api.bodies import read_body
 from iocmng.api.deps import PluginName, check_kind, context_of
 from iocmng.api.json_bytes import encode
@@ -21,6 +22,7 @@ from iocmng.core.runs import RunRequest as Wanted
 from iocmng.core.runs import RunState
 from iocmng.errors import (
     BodyTooLarge,
+    BodyTooSlow,
     InvalidRequest,
     PluginCrashed,
     RunCancelled,
@@ -69,7 +71,9 @@ class JobRuns:
         if plugin := context.follower.plugins.get(name):
             check_kind(plugin, Kind.JOB)
         waits = body.wait if wait is None else wait
-        run, version = await context.client.run_job(name, Wanted(body.parameters, body.timeout), waits)
+        wanted = Wanted(body.parameters, body.timeout, who=caller_name(request))
+        run, version = await context.client.run_job(name, wanted, waits)
+        note(request.scope, run_id=run.id)
         await context.follower.wait_for(version)
         if not waits:
             message = f"run {run.id} of {name} is {run.state.value}"
@@ -117,7 +121,16 @@ def _run_call(noun: str) -> Call:
         "Run a job, and wait for its result or not",
         RunAnswer,
         (
-            *(InvalidRequest, UnknownPlugin, WrongKind, WrongState, RunCancelled, BodyTooLarge, TooManyRuns),
+            *(
+                InvalidRequest,
+                UnknownPlugin,
+                WrongKind,
+                WrongState,
+                RunCancelled,
+                BodyTooLarge,
+                BodyTooSlow,
+                TooManyRuns,
+            ),
             *(PluginCrashed, TimedOut),
         ),
         more={202: {"model": RunBegun, "description": "It is kept, and is run; ask for it at Location."}},
