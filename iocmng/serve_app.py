@@ -44,7 +44,6 @@ class Api:
         # Where the proxies listen is Serve's to know: http_options of a config file win over our own setting, and
         # whether a call without a token may change something depends on it.
         self._settings = settings.model_copy(update={"host": listening_address()[0]})
-
         show_audit_log()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
