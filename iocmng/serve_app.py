@@ -50,7 +50,7 @@ class Api:
         return create_app(self._settings, self._connect)
 
     async def _connect(self) -> ControllerClient:
-        return await RayControllerClient.connect(self._settings)
+        return await RayControllerClient.connect(self._settings, records=False)  # the API does
 
 
 def _stay_on_loopback() -> None:

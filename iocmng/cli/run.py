@@ -135,7 +135,8 @@ def run_plugin(options: RunOptions) -> NoReturn:
     pv_client.install(EpicsPvClient(settings.pva))
     # Not where the server keeps its own: one of its plugins may have the same name.
     values = settings.state.joinpath("run-values", *pv_prefix.split(":"))
-    host = PluginHost(_ioc(settings, values), time)
+    ioc = _ioc(settings, values)
+    host = PluginHost(ioc, time, client_puts=ioc)
     try:
         records = _build(host, signals, options, pv_prefix, settings, values, devices)
         ca_port, pva_port = signals.result(host.thread.submit(host.serve))

@@ -62,6 +62,28 @@ def events(session: Session, name: AnyNameArgument = None, follow: FollowOption 
 
 
 @with_server
+def audit(
+    session: Session,
+    name: AnyNameArgument = None,
+    who: Annotated[str | None, typer.Option(help="Only what this one has done.")] = None,
+    what: Annotated[str | None, typer.Option(help="Only calls whose name begins so, such as `remove`.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only from this moment on, as in 2026-03-01T12:00.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Number of entries at most.")] = 50,
+    before: Annotated[int | None, typer.Option(min=1, help="Only entries with a lower number.")] = None,
+) -> None:
+    """Show who has changed what, newest first; for admins."""
+    told = session.client.audit(name, who=who, what=what, since=since, limit=limit, before=before)
+    if session.output.as_json:
+        session.output.object(told)
+        return
+    keys = ("id", "time", "who", "door", "what", "plugin")
+    rows = [[*(entry.get(key) for key in keys), _result(entry), entry["request"]] for entry in told["entries"]]
+    session.output.table(("ID", "TIME", "WHO", "DOOR", "WHAT", "PLUGIN", "RESULT", "REQUEST"), rows)
+    if told["next"]:
+        session.output.note(f"there are older ones: --before {told['entries'][-1]['id']}")
+
+
+@with_server
 def pvs(session: Session, name: AnyNameArgument = None) -> None:
     """List the PVs and where they are served."""
     told = session.client.pvs(name)
@@ -86,8 +108,13 @@ def health(session: Session) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (logs, events, pvs, health):
+    for command in (logs, events, audit, pvs, health):
         app.command()(command)
+
+
+def _result(entry: Mapping[str, Any]) -> str:
+    """Return how a call ended; the write of a PV has no status."""
+    return " ".join(str(part) for part in (entry["status"], entry["code"]) if part is not None)
 
 
 def _show_lines(session: Session, page: Mapping[str, Any]) -> None:

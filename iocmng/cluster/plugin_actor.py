@@ -83,7 +83,7 @@ class PluginProcess:
             if not self._changed.is_set() or (urgent and not self._urgent.is_set()):
                 loop.call_soon_threadsafe(self._note, urgent)
 
-        self._host = PluginHost(self._ioc, time, notify, hands_out_runs=True)
+        self._host = PluginHost(self._ioc, time, notify, hands_out_runs=True, client_puts=self._ioc)
         await asyncio.wrap_future(self._host.thread.submit(load_epics))
 
     async def describe(self) -> tuple[Served | ForRuns | None, float]:
@@ -239,8 +239,8 @@ class PluginProcess:
         assert self._host is not None
         return self._host.pv_values()
 
-    async def take_wanted_runs(self) -> int:
-        """Return how often RUN was written since the last call."""
+    async def take_wanted_runs(self) -> tuple[str, ...]:
+        """Return who has written RUN since the last call."""
         assert self._host is not None
         return self._host.take_wanted_runs()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -100,8 +100,11 @@ class PluginHandle(Protocol):
         """Return the values of the plugin's own PVs, by name."""
         ...
 
-    async def take_wanted_runs(self) -> int:
-        """Return how often a client has written 1 to RUN since the last call, and set RUN to 0: it was taken."""
+    async def take_wanted_runs(self) -> Sequence[str]:
+        """Return who has written 1 to RUN since the last call, each as often as he has, and set RUN to 0: it was taken.
+
+        An empty text stands for somebody whom nobody knows.
+        """
         ...
 
     async def follow_run(self, run: int, report: Report) -> None:
