@@ -25,10 +25,10 @@ def describe(error: BaseException) -> str:
     speaks_for_itself = isinstance(error, TemporaryError | PermanentError | Cancelled | ItemFailed)
     if text and speaks_for_itself:
         return text
-    return f"{type(error).__name__}: {'; '.join(filter(None, (text, _limit_met(error))))}"
+    return f"{type(error).__name__}: {'; '.join(filter(None, (text, limit_met(error))))}"
 
 
-def _limit_met(error: BaseException) -> str:
+def limit_met(error: BaseException) -> str:
     """Return which limit of the process may be the reason, or nothing."""
     match error:
         case MemoryError():

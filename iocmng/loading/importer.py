@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+from iocmng.base.author_errors import limit_met
 from iocmng.base.job import JobBase
 from iocmng.base.plugin import PluginBase
 from iocmng.base.task import TaskBase
@@ -86,7 +87,8 @@ def _import_failure(error: BaseException, path: Path, directory: Path) -> CheckF
     frames = [(Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)]
     own = [(file, line) for file, line in frames if file.is_relative_to(directory)]
     file, line = own[-1] if own else (path, None)
-    message = f"{type(error).__name__}: {_text(error)}".removesuffix(": ")
+    text = "; ".join(filter(None, (_text(error), limit_met(error))))
+    message = f"{type(error).__name__}: {text}".removesuffix(": ")
     if isinstance(error, ModuleNotFoundError):
         message += "; add its package to requirements.txt, or put the module beside the plugin"
     return CheckFailure("import", message, file.relative_to(directory).as_posix(), line)
