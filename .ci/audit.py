@@ -2,8 +2,8 @@
 """Compares requirements.lock with what is known of vulnerabilities: `make audit`.
 
 A finding ends with status 1, unless `.ci/audit.toml` has an exception for it, with a reason and a last day. Where the
-service that knows them cannot be reached, or does not know the packages, a line that begins with NOT AUDITED says so and
-the status is 0: a machine without a network can still build.
+service that knows them cannot be reached, or does not know the packages, a line with NOT AUDITED says so and the status
+is 0: a machine without a network can still build.
 """
 
 from __future__ import annotations
