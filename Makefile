@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+AUDIT  := $(VENV)/audit
 
-.PHONY: install run test lint bench docs lock clean
+.PHONY: install run test lint audit secrets sbom bench docs lock clean
 
 install: $(VENV)/.installed
 
@@ -26,6 +27,28 @@ lint: install
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+# The tools of the next three, in an environment of their own: no user needs them.
+$(AUDIT)/.installed: audit.lock $(VENV)/.installed
+	$(PYTHON) -m venv --without-pip $(AUDIT)
+	$(BIN)/uv pip install --quiet --python $(AUDIT)/bin/python --require-hashes -r audit.lock
+	touch $@
+
+# Known vulnerabilities of what is locked; exceptions stand in .ci/audit.toml.
+audit: $(AUDIT)/.installed
+	$(BIN)/python .ci/audit.py --pip-audit $(AUDIT)/bin/pip-audit
+
+# Secrets in files that git knows; those of .secrets.baseline were looked at and are none.
+secrets: $(AUDIT)/.installed
+	.ci/secrets $(AUDIT)/bin
+
+# What the server consists of, with the extras ophyd and postgresql, as CycloneDX.
+sbom: $(AUDIT)/.installed
+	mkdir -p dist
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--extra ophyd --extra postgresql --constraint requirements.lock pyproject.toml -o dist/runtime.txt
+	$(AUDIT)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON \
+		-o dist/sbom.json dist/runtime.txt
+
 bench: install
 	$(BIN)/python -m benchmarks.run
 
@@ -36,6 +59,8 @@ docs: install
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--extra dev pyproject.toml -o requirements.lock --upgrade
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--group audit -o audit.lock --upgrade
 
 clean:
 	rm -rf $(VENV) dist site .pytest_cache .ruff_cache

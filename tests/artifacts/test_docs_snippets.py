@@ -65,8 +65,22 @@ NOT_RUN = {
     ("docs/how-to/submit-with-ray.md", "iocmng list --cluster"): "tests/artifacts/test_ray_job_submit.py",
     (
         "docs/how-to/submit-with-ray.md",
-        "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=...",
+        "export IOCMNG_RAY_DASHBOARD=true IOCMNG_RAY_DASHBOARD_HOST=0.0.0.0",
     ): "tests/artifacts/test_ray_job_submit.py",
+    (
+        "docs/how-to/submit-with-ray.md",
+        "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=/var/lib/iocmng/.iocmng/ray.token",
+    ): "tests/artifacts/test_ray_job_submit.py",
+    ("docs/how-to/join-a-ray-cluster.md", "ray get-auth-token --generate"): "writes into the home directory",
+    ("docs/how-to/join-a-ray-cluster.md", "export RAY_AUTH_MODE=token"): "needs a Ray cluster",
+    (
+        "docs/how-to/run-on-several-nodes.md",
+        "export IOCMNG_RAY_HOST=192.0.2.10 IOCMNG_RAY_PORT=6379",
+    ): "tests/cluster/test_own_ray_nodes.py",
+    (
+        "docs/how-to/run-on-several-nodes.md",
+        "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=/etc/iocmng/ray.token RAY_USAGE_STATS_ENABLED=0",
+    ): "tests/cluster/test_own_ray_nodes.py",
     ("docs/how-to/join-a-ray-cluster.md", "export RAY_ADDRESS=auto"): "needs a Ray cluster",
     ("docs/how-to/start-a-plugin-from-the-template.md", 'pip install "iocmng[author]"'): "needs a package index",
     ("docs/how-to/join-a-ray-cluster.md", "serve run serve_config/iocmng.yaml"): "tests/artifacts/test_serve_config.py",
