@@ -165,7 +165,7 @@ async def test_a_caller_who_leaves_is_no_mistake(controller: FakeController, cap
     assert controller.calls == []
 
 
-@pytest.mark.parametrize("wrapper", [UnexpectedErrors, lambda app: BodyLimit(app, 10)])
+@pytest.mark.parametrize("wrapper", [UnexpectedErrors, lambda app: BodyLimit(app, 10, 1.0)])
 async def test_what_is_not_http_passes_through(wrapper: object) -> None:
     """The middleware leaves lifespan and websocket messages alone."""
     passed: list[object] = []
