@@ -21,7 +21,7 @@ from iocmng.core.git_allow import check_pattern
 from iocmng.core.names import check_prefix
 from iocmng.core.port_range import PortRange
 from iocmng.core.pv_access import check_host, check_user
-from iocmng.core.setting_values import check_key_url, check_origin, split_list, split_roles
+from iocmng.core.setting_values import check_key_url, check_node_address, check_origin, split_list, split_roles
 from iocmng.errors import InvalidRequest
 
 CONTAINER_PLUGINS_DIR = Path("/data/plugins")
@@ -151,11 +151,16 @@ class Settings(BaseSettings):
     """Ray cluster to join; unset: RAY_ADDRESS, and without it a Ray of its own."""
     keep: bool = False
     """Leave the plugins running when the server ends; a later one joins them again."""
+    ray_host: str = "127.0.0.1"
+    """Address of this machine on which a Ray of its own takes further nodes; Ray then listens on all interfaces, and
+    asks for its token."""
+    ray_port: Annotated[int | None, Field(ge=1024, le=65535)] = None
+    """Port at which further nodes join a Ray of its own; unset: a free one."""
     ray_dashboard: bool = False
     """Start Ray's dashboard with a Ray of its own; `ray job submit` and `serve deploy` need it."""
     ray_dashboard_host: str = "127.0.0.1"
-    """Address on which the dashboard listens; another one only with RAY_AUTH_MODE=token, because whoever reaches it can
-    run code here."""
+    """Address on which the dashboard listens; another one not with RAY_AUTH_MODE=disabled, because whoever reaches it
+    could run code here."""
     ray_dashboard_port: Annotated[int, Field(ge=1, le=65535)] = 8265
     """Port of the dashboard."""
     serve_proxy: Literal["python", "haproxy"] = "python"
@@ -212,6 +217,11 @@ class Settings(BaseSettings):
     @classmethod
     def _legal_prefix(cls, value: str | None) -> str | None:
         return check_prefix(value) if value else None
+
+    @field_validator("ray_host")
+    @classmethod
+    def _legal_ray_host(cls, value: str) -> str:
+        return check_node_address(value)
 
     @field_validator("local_roots", mode="before")
     @classmethod
@@ -273,15 +283,6 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _one_way_to_say_access(self) -> Settings:
-        if self.access_file is not None and (self.access_hosts or self.access_users):
-            raise ValueError(
-                "IOCMNG_ACCESS_FILE says all of it: write the hosts and users into it, and unset IOCMNG_ACCESS_HOSTS "
-                "and IOCMNG_ACCESS_USERS"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _knows_callers(self) -> Settings:
         if self.oidc_issuer and not (self.oidc_audience and self.oidc_roles):
             raise ValueError("IOCMNG_OIDC_ISSUER needs IOCMNG_OIDC_AUDIENCE and IOCMNG_OIDC_ROLES, too")
@@ -293,6 +294,15 @@ class Settings(BaseSettings):
             raise ValueError(
                 "'*' in IOCMNG_CORS_ORIGINS lets every page on the web read here through somebody's browser; it needs "
                 "IOCMNG_READ_TOKEN_REQUIRED=true. Or list the origins"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_say_access(self) -> Settings:
+        if self.access_file is not None and (self.access_hosts or self.access_users):
+            raise ValueError(
+                "IOCMNG_ACCESS_FILE says all of it: write the hosts and users into it, and unset IOCMNG_ACCESS_HOSTS "
+                "and IOCMNG_ACCESS_USERS"
             )
         return self
 

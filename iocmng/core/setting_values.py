@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any, cast
@@ -74,3 +75,20 @@ def highest_role(values: Any, roles: Mapping[str, Role]) -> Role | None:
         return None
     found = [roles[value] for value in given if isinstance(value, str) and value in roles]
     return max(found, key=list(Role).index, default=None)
+
+
+def check_node_address(value: str) -> str:
+    """Return the address that a node of a cluster has for the others.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if value == "localhost":
+        return "127.0.0.1"
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no IP address") from None
+    if address.is_unspecified or address.is_multicast:
+        raise ValueError(f"{value} is no address of one machine: give that on which the other nodes reach this one")
+    return value
