@@ -78,8 +78,11 @@ def _import_file(path: Path, directory: Path) -> ModuleType:
     # The author's code runs here and may raise anything, SystemExit too: all of it is a failed check.
     except BaseException as error:
         sys.modules.pop(name, None)
-        raise PluginRejected.because(_import_failure(error, path, directory)) from error
-    return sys.modules.get(name, module)
+        failure = _import_failure(error, path, directory)
+    else:
+        return sys.modules.get(name, module)
+    # Outside of the handler: whoever shows this error must not have to ask the author's exception for its text.
+    raise PluginRejected.because(failure)
 
 
 def _import_failure(error: BaseException, path: Path, directory: Path) -> CheckFailure:
@@ -96,7 +99,7 @@ def _text(error: BaseException) -> str:
     """Return an exception's text as something that every protocol can carry."""
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001  # the author's own __str__
+    except BaseException:  # noqa: BLE001  # the author's own __str__
         text = "(its text cannot be shown)"
     return text[:MAX_MESSAGE].encode(errors="replace").decode()
 

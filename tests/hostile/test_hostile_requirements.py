@@ -95,7 +95,7 @@ LINES = {
     "escape sequence": lines("six\x1b[2J\n", WORD),
     "huge": lines("# x\n" * 80_000, "256 KiB"),
     "huge included": lines("-r more.txt\n", "256 KiB", more_txt="# x\n" * 80_000),
-    "one line without end": lines("a" * 200_000 + "\n", ""),
+    "one line without end": lines("a" * 200_000 + "\n", "more than 8192 characters"),
     "Ray of another version": lines("ray==1.0\n", "belongs to this server"),
     "iocmng of another version": lines("iocmng<1\n", "this server is iocmng"),
     "wheel that is no archive": lines("./x-1.0-py3-none-any.whl\n", "x-1.0", **{"x-1_0-py3-none-any_whl": "no zip"}),
