@@ -78,11 +78,9 @@ def _import_file(path: Path, directory: Path) -> ModuleType:
     # The author's code runs here and may raise anything, SystemExit too: all of it is a failed check.
     except BaseException as error:
         sys.modules.pop(name, None)
-        failure = _import_failure(error, path, directory)
-    else:
-        return sys.modules.get(name, module)
-    # Outside of the handler: whoever shows this error must not have to ask the author's exception for its text.
-    raise PluginRejected.because(failure)
+        # Without the author's exception: whoever shows this one would have to ask that for its text.
+        raise PluginRejected.because(_import_failure(error, path, directory)) from None
+    return sys.modules.get(name, module)
 
 
 def _import_failure(error: BaseException, path: Path, directory: Path) -> CheckFailure:
