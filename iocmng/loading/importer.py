@@ -75,10 +75,10 @@ def _import_file(path: Path, directory: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    # The author's code runs here and may raise anything, SystemExit too: all of it is a failed check.
-    except BaseException as error:
+    # The author's code runs here and may raise anything, SystemExit too: all of it is a failed check. That is told
+    # without the author's exception: whoever shows the one would have to ask the other for its text.
+    except BaseException as error:  # noqa: BLE001  # what is raised instead carries all of it
         sys.modules.pop(name, None)
-        # Without the author's exception: whoever shows this one would have to ask that for its text.
         raise PluginRejected.because(_import_failure(error, path, directory)) from None
     return sys.modules.get(name, module)
 
