@@ -152,7 +152,7 @@ class Watched:
         """Return the processes of this server that are neither Ray's nor the neighbour."""
         mark = f"{MARK}={self.server.root}".encode()
         found = [(pid, _read(pid, "cmdline")) for pid in _all_processes() if mark in _read(pid, "environ")]
-        return [f"{pid}: {command!r:.200}" for pid, command in found if not _is_ours(command)]
+        return [f"{pid}: {command!r:.200}" for pid, command in found if not _is_ours(pid, command)]
 
 
 def wait_until_empty(look: Callable[[], list[str]], what: str) -> None:
@@ -169,9 +169,17 @@ def wait_until_empty(look: Callable[[], list[str]], what: str) -> None:
         raise AssertionError(f"{what}; found {found}") from None
 
 
-def _is_ours(command: bytes) -> bool:
+def _is_ours(pid: int, command: bytes) -> bool:
+    """Tell whether a process is the server, one of Ray's own, or a worker of Ray that nobody else has made."""
+    if command.startswith(b"ray::"):
+        return b"raylet" in _read(_parent(pid), "cmdline")
     words = (b"ray", b"iocmng\0server", b"multiprocessing.resource_tracker")
     return not command or any(word in command for word in words)
+
+
+def _parent(pid: int) -> int:
+    fields = _read(pid, "stat").rpartition(b")")[2].split()
+    return int(fields[1]) if fields else 0
 
 
 def _all_processes() -> list[int]:
