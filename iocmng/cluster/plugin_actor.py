@@ -21,6 +21,7 @@ from iocmng.base.identity import Identity, identify
 from iocmng.base.plugin import PluginBase
 from iocmng.cluster.last_words import LastWords
 from iocmng.cluster.lease import Lease, now
+from iocmng.cluster.nodes import machine_address
 from iocmng.cluster.ray_mapper import RayMapper
 from iocmng.core import pv_client
 from iocmng.core.builtin_pvs import Kind
@@ -173,7 +174,7 @@ class PluginProcess:
         ca_port, pva_port = await asyncio.wrap_future(self._host.thread.submit(self._host.serve))
         report = await self.set_running(True) if running else self._host.report()
         node = ray.get_runtime_context().get_node_id()
-        endpoint = Endpoint(ray.util.get_node_ip_address(), ca_port, pva_port, os.getpid(), node, self._records)
+        endpoint = Endpoint(machine_address(), ca_port, pva_port, os.getpid(), node, self._records)
         self._served = Served(self._spec, self._bundle, self._facts, endpoint, report, running, self._words)
         return endpoint, report, now()
 
