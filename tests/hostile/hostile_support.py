@@ -100,7 +100,8 @@ class Watched:
                 repository.close()
             if row.prepare is not None:
                 body |= row.prepare(directory) or {}
-            body.setdefault("git_url" if row.by_git else "local_path", str(directory))
+            if not body.keys() & {"git_url", "local_path"}:
+                body["git_url" if row.by_git else "local_path"] = str(directory)
         return self.server.http.post(f"/{kind}", content=json.dumps(body), headers={"Content-Type": "application/json"})
 
     def check(self, answer: httpx.Response, row: Row) -> None:

@@ -225,7 +225,7 @@ CALLS = {
     "name that is no UTF-8": ("GET", "/api/v1/plugins/%ff%fe", 404),
     "name without end": ("GET", "/api/v1/plugins/" + "x" * 10_000, 404),
     "trace": ("TRACE", "/api/v1/plugins", 405),
-    "number that is none": ("GET", "/api/v1/plugins/neighbour/runs/9999999999999999999999", 422),
+    "number of no run": ("GET", "/api/v1/plugins/neighbour/runs/9999999999999999999999", 400),
     "tail below zero": ("GET", "/api/v1/plugins/neighbour/logs?tail=-1", 422),
     "tail of a word": ("GET", "/api/v1/plugins/neighbour/logs?tail=%00", 422),
     "type that is none": ("GET", "/api/v1/plugins?type=%ff", 422),
