@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import yaml
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -49,6 +49,14 @@ def default_plugins_dir() -> Path:
 def is_loopback(host: str | None) -> bool:
     """Tell whether only this machine can reach what listens there."""
     return host in ("127.0.0.1", "localhost", "::1")
+
+
+def check_home(path: Path) -> None:
+    """Check that a path does not begin with the home of a user whom this machine does not know."""
+    try:
+        path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path.parts[0]} is the home of no user of this machine") from None
 
 
 class Settings(BaseSettings):
@@ -241,6 +249,15 @@ class Settings(BaseSettings):
     """Seconds without a word from the Controller after which a plugin on another node stops serving its PVs; as long,
     and 7 s on top for cleanup() and the end of the process, the Controller waits before it starts the plugins of a lost
     node elsewhere."""
+
+    @field_validator("*")
+    @classmethod
+    def _known_homes(cls, value: Any) -> Any:
+        paths = cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
+        for path in paths:
+            if isinstance(path, Path):
+                check_home(path)
+        return paths if isinstance(value, tuple) else value
 
     @field_validator("prefix")
     @classmethod

@@ -242,7 +242,7 @@ def check_record_names(pv_prefix: str, pvs: tuple[DeclaredPv, ...]) -> None:
     failures = [
         CheckFailure(
             "config",
-            f"record name {name!r} has {len(name)} characters; EPICS takes {MAX_RECORD_NAME_LENGTH} at most. "
+            f"record name {name!r:.200} has {len(name)} characters; EPICS takes {MAX_RECORD_NAME_LENGTH} at most. "
             "Shorten the PV's name, or the PV segment with `prefix` in config.yaml",
         )
         for name in (record_name(pv_prefix, pv.name) for pv in pvs)
