@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
 import uuid
 from collections import deque
@@ -58,7 +59,8 @@ class RayLauncher:
         self._lookups: dict[str, asyncio.Future[bool]] = {}
         # A fetch needs no whole CPU: it waits for the network most of the time. The bundles lie where the state lies.
         here = NodeAffinitySchedulingStrategy(own_node(), soft=False)
-        self._fetch: Any = ray.remote(fetch).options(num_cpus=0, max_retries=0, scheduling_strategy=here)
+        task: Any = ray.remote(fetch_until_cancelled)
+        self._fetch = task.options(num_cpus=0, max_retries=0, scheduling_strategy=here)
         # Ray keeps 20 kB for good of each actor in the process that makes it; here, in one that ends after a while.
         make: Any = ray.remote(num_cpus=0, max_retries=0, max_calls=PROCESSES_MADE)(make_process)
         self._make = make.options(scheduling_strategy=here)
@@ -170,6 +172,16 @@ class RayLauncher:
         """End the warm processes."""
         while self._warm:
             await self._warm.popleft().kill()
+
+
+def fetch_until_cancelled(source: Source, credential: str | None, settings: Settings) -> Bundle:
+    """Fetch as `fetch` does, and end when the task is cancelled. Runs in a Ray task.
+
+    Ray cancels a task by SIGINT, and Python minds it only where its own handler is set: the processes of a Ray that was
+    started in the background, as by `nohup` or with `&` in a script, have inherited that it is ignored.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return fetch(source, credential, settings)
 
 
 def make_process(cpus: float, wishes: Mapping[str, Any]) -> Any:
