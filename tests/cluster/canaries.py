@@ -78,9 +78,8 @@ class Watch:
         for start, end in _writable(pid):
             with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/mem", "rb", 0) as memory:  # noqa: PTH123
                 memory.seek(start)
-                while start < end and (chunk := memory.read(min(_CHUNK, end - start))):
+                while memory.tell() < end and (chunk := memory.read(min(_CHUNK, end - memory.tell()))):
                     self.search(chunk, f"memory of {words.decode()}")
-                    start += len(chunk)
 
     def session(self) -> Path:
         """Return the directory of the server's Ray."""
