@@ -96,7 +96,7 @@ def test_a_rollback_asks_for_the_signatures_of_now_and_of_then():
 
 
 def test_a_patch_asks_for_signatures_and_no_longer():
-    """A PATCH with true has the plugin fetched anew, since what runs may carry none; false and null only take the wish back."""
+    """With true the plugin is fetched anew, since what runs may carry none; false and null take the wish back."""
     lenient, strict = spec(), spec(require_signed=True)
     assert changed(lenient, require_signed=True).require_signed
     assert not changed(strict, require_signed=False).require_signed
