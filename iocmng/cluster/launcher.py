@@ -23,7 +23,7 @@ from iocmng.cluster.placing import place
 from iocmng.cluster.plugin_actor import ForRuns, PluginProcess
 from iocmng.cluster.ray_errors import plugin_call
 from iocmng.cluster.shipping import Shipping
-from iocmng.cluster.uploads import with_uploads
+from iocmng.cluster.uploads import digest_of_upload, with_uploads
 from iocmng.core.devices import DeviceTable
 from iocmng.core.ports.processes import ANYWHERE, Bundle, FoundFurther, FoundProcess, Placement
 from iocmng.core.source import Source
@@ -77,6 +77,10 @@ class RayLauncher:
     async def reopen(self, source: Source, files: FilesRef) -> Bundle | None:
         """Return a bundle that was kept, if it is there, intact and still allowed."""
         return await asyncio.to_thread(reopen, source, files, self._settings)
+
+    async def contents_of(self, source: Source) -> str | None:
+        """Return the digest of a directory that a Ray job has brought along."""
+        return await asyncio.to_thread(digest_of_upload, source)
 
     async def forget_bundles(self, keep: frozenset[str]) -> None:
         """Remove the files of all bundles except those to be kept."""

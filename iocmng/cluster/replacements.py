@@ -96,6 +96,12 @@ class Replacements(Calls):
             return self._registry.announced
         return await self._replace(replace(changed, generation=spec.generation), Cause.APPLY)
 
+    async def move(self, name: str, source: Source) -> None:
+        """Note that the same files lie elsewhere; the plugin runs on, and its next restart fetches them there."""
+        moved = replace(self._find(name, None), source=source)
+        await self._keeper.save(moved)
+        self._registry.desire(moved)
+
     async def _replace(self, wanted: PluginSpec, cause: Cause) -> int:
         name = wanted.name
         self._operations.causes[name] = cause

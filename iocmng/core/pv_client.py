@@ -6,7 +6,7 @@ unit test, say) a fake can be installed in its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,7 +22,7 @@ def install(client: PvClient | None) -> None:
 
 
 @contextmanager
-def using(client: PvClient) -> Iterator[None]:
+def using(client: PvClient) -> Generator[None]:
     """Use this client in place of the installed one until the block ends; of several blocks the newest one counts."""
     _installed.append(client)
     try:
