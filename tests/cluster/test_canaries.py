@@ -4,7 +4,8 @@ import pytest
 from canaries import Watch
 from faults import CONTROLLER, kill, the_process
 from git_https import GitServer, make_certificate
-from support import Server, make_repository, wait_for
+from git_ssh import ssh_server
+from support import Server, commit_files, make_repository, wait_for
 
 SECRETS = {
     "token": "c4nary-token-Zx81kq0W",
