@@ -6,7 +6,6 @@ Sources, the first that has a value wins: flags, the environment (IOCMNG_…), t
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,10 +14,14 @@ import yaml
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from iocmng.core.access import Role
 from iocmng.core.beamline_devices import read_devices
 from iocmng.core.devices import DeviceTable
 from iocmng.core.git_allow import check_pattern
 from iocmng.core.names import check_prefix
+from iocmng.core.port_range import PortRange
+from iocmng.core.pv_access import check_host, check_user
+from iocmng.core.setting_values import check_key_url, check_node_address, check_origin, split_list, split_roles
 from iocmng.errors import InvalidRequest
 
 CONTAINER_PLUGINS_DIR = Path("/data/plugins")
@@ -77,6 +80,9 @@ class Settings(BaseSettings):
     """Events that are kept, of all plugins together."""
     runs_kept: Annotated[int, Field(ge=1, le=100_000)] = 100
     """Runs of each job that its history keeps, beside those that have not ended."""
+    audit_kept: Annotated[int, Field(ge=100, le=10_000_000)] = 100_000
+    """Changes that the audit keeps, as many writes of PVs beside them, and a tenth as many calls that were refused to
+    strangers."""
     local_roots: Annotated[tuple[Path, ...] | None, NoDecode] = None
     """Directories, joined by ':', from which local_path and file: URLs are taken; unset: the working directory and
     the plugins directory."""
@@ -93,15 +99,36 @@ class Settings(BaseSettings):
     """File of the host keys of ssh repositories, in the form of ssh's known_hosts; needed for `ssh_key`."""
 
     host: str | None = None
-    """Address to listen on; unset: 0.0.0.0 with a token (or allow_unauthenticated), else 127.0.0.1."""
+    """Address to listen on; unset: 0.0.0.0 where callers are asked who they are (token, tokens_file, oidc_issuer) or
+    allow_unauthenticated is set, else 127.0.0.1."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     """Port of the REST API."""
     token: SecretStr | None = None
-    """Bearer token that changing calls must carry."""
+    """Bearer token of an admin; changing calls must carry it or another one that is taken."""
+    tokens_file: Path | None = None
+    """File of further tokens, hashed, with names and roles, as `iocmng token create` writes it; read again when it
+    changes."""
+    read_token_required: bool = False
+    """Ask for a token in reads too, of the role viewer; /livez and /readyz stay free."""
     allow_unauthenticated: bool = False
     """Take changing calls without a token; for sites whose ingress authenticates."""
+    oidc_issuer: str | None = None
+    """Issuer of the JWTs (OpenID Connect) that are taken as tokens, as their claim `iss` names it."""
+    oidc_audience: str | None = None
+    """What the claim `aud` of a JWT must name."""
+    oidc_jwks_url: str | None = None
+    """Where the issuer's keys are; unset: where its .well-known/openid-configuration says."""
+    oidc_role_claim: str = "roles"
+    """Claim that holds groups or roles; a path such as realm_access.roles leads into it."""
+    oidc_roles: Annotated[dict[str, Role], NoDecode] = {}
+    """Which value of that claim gives which role, such as ops=operator,beamline-admins=admin."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins, separated by commas or blanks, whose pages in a browser may call the API, such as
+    https://dashboard.example.org; '*' only with read_token_required."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
     """Largest body of a request, in bytes."""
+    body_timeout: Seconds = 30.0
+    """Seconds in which the whole body of a request must have arrived."""
 
     disable_ophyd: bool = True
     """Skip ophyd devices."""
@@ -109,6 +136,16 @@ class Settings(BaseSettings):
     """Seconds that an ophyd device may take to connect to its IOC."""
     pva: bool = True
     """Protocol of linked PVs: PV Access, else Channel Access."""
+    access_file: Path | None = None
+    """EPICS access security file that every IOC loads; unset: made from access_hosts and access_users."""
+    access_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Hosts, by IPv4 address or name, from which clients may write inputs and control PVs, separated by commas or
+    blanks; unset: from everywhere."""
+    access_users: Annotated[tuple[str, ...], NoDecode] = ()
+    """Users, by the name that their client tells, who may write inputs and control PVs, separated by commas or blanks;
+    unset: all of them."""
+    epics_ports: str | None = None
+    """TCP ports for the IOCs of a node, as FIRST-LAST, two for each plugin; unset: EPICS takes any."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log lines to show."""
 
@@ -116,11 +153,16 @@ class Settings(BaseSettings):
     """Ray cluster to join; unset: RAY_ADDRESS, and without it a Ray of its own."""
     keep: bool = False
     """Leave the plugins running when the server ends; a later one joins them again."""
+    ray_host: str = "127.0.0.1"
+    """Address of this machine on which a Ray of its own takes further nodes; Ray then listens on all interfaces, and
+    asks for its token."""
+    ray_port: Annotated[int | None, Field(ge=1024, le=65535)] = None
+    """Port at which further nodes join a Ray of its own; unset: a free one."""
     ray_dashboard: bool = False
     """Start Ray's dashboard with a Ray of its own; `ray job submit` and `serve deploy` need it."""
     ray_dashboard_host: str = "127.0.0.1"
-    """Address on which the dashboard listens; another one only with RAY_AUTH_MODE=token, because whoever reaches it can
-    run code here."""
+    """Address on which the dashboard listens; another one not with RAY_AUTH_MODE=disabled, because whoever reaches it
+    could run code here."""
     ray_dashboard_port: Annotated[int, Field(ge=1, le=65535)] = 8265
     """Port of the dashboard."""
     serve_proxy: Literal["python", "haproxy"] = "python"
@@ -143,6 +185,8 @@ class Settings(BaseSettings):
     """Largest number of files and directories of a plugin."""
     requirements_timeout: Seconds = 300.0
     """Seconds that the installation of a plugin's requirements may take."""
+    requirements_max_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024 * 1024 * 1024
+    """What the installation of a plugin's requirements may write, in bytes; it is ended beyond."""
     import_timeout: Seconds = 60.0
     """Seconds that the import and the checks of a plugin may take."""
     initialize_timeout: Seconds = 30.0
@@ -176,20 +220,55 @@ class Settings(BaseSettings):
     def _legal_prefix(cls, value: str | None) -> str | None:
         return check_prefix(value) if value else None
 
+    @field_validator("ray_host")
+    @classmethod
+    def _legal_ray_host(cls, value: str) -> str:
+        return check_node_address(value)
+
     @field_validator("local_roots", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
-    @field_validator("git_allow", mode="before")
+    @field_validator("git_allow", "cors_origins", "access_hosts", "access_users", mode="before")
     @classmethod
-    def _split_patterns(cls, value: Any) -> Any:
-        return tuple(part for part in re.split(r"[,\s]+", value) if part) if isinstance(value, str) else value
+    def _split_list(cls, value: Any) -> Any:
+        return split_list(value)
+
+    @field_validator("oidc_roles", mode="before")
+    @classmethod
+    def _split_roles(cls, value: Any) -> Any:
+        return split_roles(value)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _legal_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_origin(origin) for origin in value)
+
+    @field_validator("oidc_issuer", "oidc_jwks_url")
+    @classmethod
+    def _safe_url(cls, value: str | None) -> str | None:
+        return check_key_url(value) if value else None
 
     @field_validator("git_allow")
     @classmethod
     def _legal_patterns(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None if value is None else tuple(check_pattern(pattern) for pattern in value)
+
+    @field_validator("access_hosts")
+    @classmethod
+    def _legal_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(check_host, value))
+
+    @field_validator("access_users")
+    @classmethod
+    def _legal_users(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(check_user, value))
+
+    @field_validator("epics_ports")
+    @classmethod
+    def _legal_ports(cls, value: str | None) -> str | None:
+        return value if value is None else str(PortRange.of(value))
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -206,6 +285,30 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _knows_callers(self) -> Settings:
+        if self.oidc_issuer and not (self.oidc_audience and self.oidc_roles):
+            raise ValueError("IOCMNG_OIDC_ISSUER needs IOCMNG_OIDC_AUDIENCE and IOCMNG_OIDC_ROLES, too")
+        if self.read_token_required and not self.asks_who:
+            raise ValueError(
+                "IOCMNG_READ_TOKEN_REQUIRED needs tokens: set IOCMNG_TOKEN, IOCMNG_TOKENS_FILE or IOCMNG_OIDC_ISSUER"
+            )
+        if "*" in self.cors_origins and not self.read_token_required:
+            raise ValueError(
+                "'*' in IOCMNG_CORS_ORIGINS lets every page on the web read here through somebody's browser; it needs "
+                "IOCMNG_READ_TOKEN_REQUIRED=true. Or list the origins"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_say_access(self) -> Settings:
+        if self.access_file is not None and (self.access_hosts or self.access_users):
+            raise ValueError(
+                "IOCMNG_ACCESS_FILE says all of it: write the hosts and users into it, and unset IOCMNG_ACCESS_HOSTS "
+                "and IOCMNG_ACCESS_USERS"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _resolved(self) -> Settings:
         # Frozen for everyone else: paths are made absolute once, so that all processes mean the same place.
         roots = self.local_roots if self.local_roots is not None else (Path.cwd(), self.plugins_dir)
@@ -217,11 +320,13 @@ class Settings(BaseSettings):
             "state_key_file": self.state_key_file and self.state_key_file.expanduser().absolute(),
             "secrets_dir": self.secrets_dir and self.secrets_dir.expanduser().absolute(),
             "allowed_signers": self.allowed_signers and self.allowed_signers.expanduser().absolute(),
+            "access_file": self.access_file and self.access_file.expanduser().absolute(),
             "gpg_home": self.gpg_home and self.gpg_home.expanduser().absolute(),
             "ssh_known_hosts": self.ssh_known_hosts and self.ssh_known_hosts.expanduser().absolute(),
+            "tokens_file": self.tokens_file and self.tokens_file.expanduser().absolute(),
             "state_dir": (self.state_dir or self.plugins_dir / ".iocmng").expanduser().absolute(),
             "local_roots": tuple(root.expanduser().resolve() for root in roots),
-            "host": self.host or ("0.0.0.0" if self.token or self.allow_unauthenticated else "127.0.0.1"),
+            "host": self.host or ("0.0.0.0" if self.asks_who or self.allow_unauthenticated else "127.0.0.1"),
             "ray_address": self.ray_address or os.environ.get("RAY_ADDRESS") or None,
         }
         for name, value in values.items():
@@ -229,9 +334,19 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def port_range(self) -> PortRange | None:
+        """The TCP ports for the IOCs of a node."""
+        return PortRange.of(self.epics_ports) if self.epics_ports else None
+
+    @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the API."""
         return is_loopback(self.host)
+
+    @property
+    def asks_who(self) -> bool:
+        """Whether callers are asked who they are."""
+        return bool(self.token or self.tokens_file or self.oidc_issuer)
 
     @property
     def state(self) -> Path:
@@ -253,10 +368,15 @@ class Settings(BaseSettings):
         """The local roots, resolved."""
         return self.local_roots or ()
 
+    def without_callers(self) -> Settings:
+        """Return the settings as processes may have them that take no calls: they need not know who may call."""
+        oidc: dict[str, Any] = {"oidc_issuer": None, "oidc_audience": None, "oidc_jwks_url": None, "oidc_roles": {}}
+        return self.model_copy(update={"token": None, "tokens_file": None, **oidc})
+
     def without_secrets(self) -> Settings:
         """Return the settings as processes may have them that need no secret of the server."""
-        secrets = ("token", "state_url", "state_url_file", "state_key", "state_key_file")
-        return self.model_copy(update=dict.fromkeys(secrets))
+        secrets = ("state_url", "state_url_file", "state_key", "state_key_file")
+        return self.without_callers().model_copy(update=dict.fromkeys(secrets))
 
     def beamline(self) -> dict[str, Any]:
         """Return the contents of the beamline file, or nothing where none is set.

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from iocmng._version import __version__
-from iocmng.cli import jobs, plugins, watching
+from iocmng.cli import jobs, plugins, tokens, watching
 from iocmng.cli.apply import apply
 from iocmng.cli.new import TemplateKind
 from iocmng.cli.output import Output, print_error
@@ -53,11 +53,14 @@ def server(
     stop: StopOption = False,
 ) -> None:
     """Start the server: REST API, Controller, and plugins."""
-    from iocmng.cli.server import run_server, stop_kept
+    from iocmng.cli import ray_environment
     from iocmng.settings import load_settings
 
     flags = {"host": host, "port": port, "plugins_config": plugins_config, "prefix": prefix, "log_level": log_level}
     settings = load_settings(config, keep=keep, **flags)
+    ray_environment.prepare(settings)
+    from iocmng.cli.server import run_server, stop_kept  # Ray, which reads the environment
+
     if stop:
         stop_kept(settings)
     else:
@@ -82,6 +85,7 @@ def run(
 plugins.register(app)
 app.command()(apply)
 app.add_typer(jobs.app)
+app.add_typer(tokens.app)
 watching.register(app)
 
 
@@ -110,6 +114,20 @@ def validate(
 
     if not check(directory, name, prefix, parse_parameters(param or ()), as_json):
         sys.exit(FAILED)
+
+
+@app.command("import")
+def import_(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="Its file, or the directory that holds its config.yaml.")],
+    target: Annotated[Path | None, typer.Option("-o", help="Plugins file to write; stdout if not given.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print entries and report as JSON, and nothing else.")
+    ] = False,
+) -> None:
+    """Turn the configuration of an older controller into a plugins file; stderr tells what is left to be done."""
+    from iocmng.cli.import_old import import_old
+
+    import_old(old, target, Output(as_json))
 
 
 @app.command()

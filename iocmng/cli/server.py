@@ -15,10 +15,14 @@ import ray
 from ray import serve
 from ray.exceptions import RayError
 
+from iocmng.api.guard import access_warnings
+from iocmng.api.token_book import read_tokens_file
 from iocmng.cli.haproxy import HaProxy
 from iocmng.cli.lent_secrets import lent_secrets
-from iocmng.cli.own_ray import Kind, dashboard_is_safe, find_kept, forget_kept, start_ray
+from iocmng.cli.own_ray import Kind, find_kept, forget_kept, start_ray
+from iocmng.cli.service_manager import ServiceManager
 from iocmng.cluster.client import RayControllerClient
+from iocmng.epics.access import read_access
 from iocmng.errors import InvalidRequest, IocmngError, ServerUnavailable
 from iocmng.serve_app import APPLICATION_NAME, application, listening_address
 from iocmng.settings import Settings
@@ -41,7 +45,9 @@ def run_server(settings: Settings) -> None:
         InvalidRequest: If a setting does not fit.
     """
     _check(settings)
-    ended = threading.Event()
+    for warning in access_warnings(settings):
+        _say(f"iocmng: {warning}")
+    ended, manager = threading.Event(), ServiceManager()
     haproxy = HaProxy() if settings.serve_proxy == "haproxy" and settings.ray_address is None else None
     kind = start_ray(settings, haproxy.environment() if haproxy else {})
     lent = contextlib.ExitStack()
@@ -55,9 +61,11 @@ def run_server(settings: Settings) -> None:
         # In a cluster that has Serve already, its address stays what it is.
         host, port = listening_address()
         _say(f"iocmng answers on http://{host}:{port}/api/v1 (documentation: /docs)")
+        manager.ready(f"answers on http://{host}:{port}/api/v1")
         while not ended.wait(1.0):
             pass
     finally:
+        manager.stopping()
         _shut_down(settings, kind)
         if haproxy:
             haproxy.end()
@@ -80,13 +88,12 @@ def _check(settings: Settings) -> None:
     """Find out early, and in one sentence, what would else be told in a traceback, or not at all."""
     if settings.plugins_config is not None and not settings.plugins_config.is_file():
         raise InvalidRequest(f"there is no plugins file {settings.plugins_config}")
-    if settings.ray_dashboard and not dashboard_is_safe(settings):
-        raise InvalidRequest(
-            f"ray_dashboard_host {settings.ray_dashboard_host} lets other machines run code here; set "
-            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or let the dashboard listen on 127.0.0.1"
-        )
+    if settings.tokens_file is not None:
+        read_tokens_file(settings.tokens_file)
     if settings.keep and settings.serve_proxy == "haproxy":
         raise InvalidRequest("keep does not go together with serve_proxy haproxy: choose one of them")
+    for warning in read_access(settings).warnings:
+        _say(f"iocmng: {warning}")
     _make_directory(settings.state)
     if find_kept(settings) is not None or settings.ray_address is not None:
         return  # what runs there holds the state, and maybe the port

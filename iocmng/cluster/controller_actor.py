@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections.abc import Collection, Sequence
 
+from iocmng.base.audit_log import show_audit_log
 from iocmng.cluster.boot import PluginsFile
 from iocmng.cluster.controller import Controller
 from iocmng.cluster.launcher import RayLauncher
+from iocmng.core.audit import AuditEntry, AuditQuery
 from iocmng.core.backoff import Backoff, RestartPolicy
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.log_lines import LogPage
@@ -17,6 +19,7 @@ from iocmng.core.ports.store import StateStore
 from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.core.runs import Run, RunLimits, RunRequest, RunState
 from iocmng.core.state import Applied, Event, Generation, Snapshot
+from iocmng.epics.access import read_access
 from iocmng.errors import InvalidRequest
 from iocmng.loading.plugins_file import read_plugins_file
 from iocmng.settings import Settings
@@ -32,6 +35,7 @@ class ControllerActor:
         self._settings = settings
         self._launcher: RayLauncher | None = None
         logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        show_audit_log()
         logging.getLogger("alembic").setLevel(logging.WARNING)
         # Begun here, because after its death nobody calls it: plugins must be supervised without an API, too.
         self._started: asyncio.Task[Controller] | None = asyncio.get_running_loop().create_task(self._start())
@@ -97,6 +101,14 @@ class ControllerActor:
         """See Controller.logs."""
         return await (await self._controller()).logs(name, tail, after)
 
+    async def add_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """See Controller.add_audit."""
+        await (await self._controller()).add_audit(entries)
+
+    async def audit(self, query: AuditQuery) -> list[AuditEntry]:
+        """See Controller.audit."""
+        return await (await self._controller()).audit(query)
+
     async def watch(self, epoch: str, after: int) -> Snapshot:
         """See Controller.watch."""
         return await (await self._controller()).watch(epoch, after)
@@ -120,7 +132,10 @@ class ControllerActor:
         for problem in devices.problems:
             _log.warning("%s: %s", settings.beamline_config, problem)
         if self._launcher is None:
-            self._launcher = RayLauncher(settings.without_secrets(), devices)
+            access = await asyncio.to_thread(read_access, settings)
+            for warning in access.warnings:
+                _log.warning("%s", warning)
+            self._launcher = RayLauncher(settings.without_secrets(), devices, access.text)
         store = await asyncio.to_thread(open_state, settings)
         controller = Controller(
             self._launcher,

@@ -43,10 +43,15 @@ class RayPluginHandle:
     """
 
     def __init__(
-        self, settings: Settings, actor: Coroutine[Any, Any, Any], shipping: Shipping, devices: DeviceTable
+        self,
+        settings: Settings,
+        actor: Coroutine[Any, Any, Any],
+        shipping: Shipping,
+        devices: DeviceTable,
+        access: str,
     ) -> None:
         self._settings = settings
-        self._devices = devices
+        self._site = settings, devices, access
         self._making = asyncio.ensure_future(actor)
         self._actor: Any = None  # until it is made
         self._shipping = shipping
@@ -86,7 +91,7 @@ class RayPluginHandle:
         words = LastWords(self._settings)
         await self._limited(self._actor.note_fatal_signals.remote(words), "import", self._settings.import_timeout)
         self.last_words = words
-        call = self._actor.prepare.remote(spec, bundle, site_prefix, self._settings, self._devices)
+        call = self._actor.prepare.remote(spec, bundle, site_prefix, *self._site)
         return await self._limited(call, "import", self._settings.import_timeout)
 
     async def build(self) -> tuple[RecordInfo, ...]:
@@ -154,7 +159,7 @@ class RayPluginHandle:
             self._digest = bundle.digest
             await self._shipping.bring(bundle, self.remote_node)
         limit = self._settings.import_timeout + self._settings.initialize_timeout
-        call = self._actor.prepare_runs.remote(spec, bundle, site_prefix, self._settings, self._devices)
+        call = self._actor.prepare_runs.remote(spec, bundle, site_prefix, *self._site)
         await self._limited(call, "import", limit)
 
     async def pv_values(self) -> Mapping[str, PvValue]:

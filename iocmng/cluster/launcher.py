@@ -26,6 +26,7 @@ from iocmng.cluster.shipping import Shipping
 from iocmng.cluster.uploads import digest_of_upload, with_uploads
 from iocmng.core.devices import DeviceTable
 from iocmng.core.ports.processes import ANYWHERE, Bundle, FoundFurther, FoundProcess, Placement
+from iocmng.core.pv_access import access_rules
 from iocmng.core.source import Source
 from iocmng.core.spec import FilesRef
 from iocmng.errors import IocmngError, PluginCrashed, ServerUnavailable
@@ -50,8 +51,9 @@ _log = logging.getLogger(__name__)
 class RayLauncher:
     """Makes bundles and processes; implements core.ports.processes.PluginLauncher."""
 
-    def __init__(self, settings: Settings, devices: DeviceTable | None = None) -> None:
+    def __init__(self, settings: Settings, devices: DeviceTable | None = None, access: str | None = None) -> None:
         self._settings = settings
+        self._access = access or access_rules((), ())
         self._devices = devices or DeviceTable()
         self._warm: deque[RayPluginHandle] = deque()
         self._began = time.monotonic()
@@ -126,7 +128,7 @@ class RayLauncher:
         return self._handle(plugin_call(self._make.remote(self._settings.plugin_cpus, wishes)))
 
     def _handle(self, actor: Coroutine[Any, Any, Any]) -> RayPluginHandle:
-        return RayPluginHandle(self._settings, actor, self._shipping, self._devices)
+        return RayPluginHandle(self._settings, actor, self._shipping, self._devices, self._access)
 
     async def find_processes(self) -> list[FoundProcess | FoundFurther]:
         """Return the processes that an earlier Controller has left, those that serve a plugin and further ones."""

@@ -21,6 +21,7 @@ from iocmng.base.identity import Identity, identify
 from iocmng.base.plugin import PluginBase
 from iocmng.cluster.last_words import LastWords
 from iocmng.cluster.lease import Lease, now
+from iocmng.cluster.nodes import machine_address
 from iocmng.cluster.ray_mapper import RayMapper
 from iocmng.core import pv_client
 from iocmng.core.builtin_pvs import Kind
@@ -32,7 +33,7 @@ from iocmng.core.pv_fields import PvValue
 from iocmng.core.runs import HeldRun, RunOrder, RunOutcome
 from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Report
 from iocmng.epics.clients import EpicsPvClient
-from iocmng.epics.ioc import SoftIoc
+from iocmng.epics.ioc import PORTS_FILE, SiteRules, SoftIoc
 from iocmng.epics.loader import load_epics
 from iocmng.errors import CheckFailure, PluginCrashed, PluginRejected, WrongKind, WrongState
 from iocmng.loading.importer import load_class
@@ -73,6 +74,7 @@ class PluginProcess:
     """Runs one plugin. Its methods are called by the Controller alone, in the order of PluginHandle."""
 
     def __init__(self) -> None:
+        self._ioc = SoftIoc()
         self._host: PluginHost | None = None
         self._class: type[PluginBase] | None = None
         self._identity: Identity | None = None
@@ -102,7 +104,7 @@ class PluginProcess:
             if not self._changed.is_set() or (urgent and not self._urgent.is_set()):
                 loop.call_soon_threadsafe(self._note, urgent)
 
-        self._host = PluginHost(SoftIoc(), time, notify, hands_out_runs=True)
+        self._host = PluginHost(self._ioc, time, notify, hands_out_runs=True)
         await asyncio.wrap_future(self._host.thread.submit(load_epics))
 
     async def describe(self) -> tuple[Served | ForRuns | None, float]:
@@ -127,12 +129,13 @@ class PluginProcess:
         self._words = words
 
     async def prepare(
-        self, spec: PluginSpec, bundle: Bundle, site_prefix: str, settings: Settings, devices: DeviceTable
+        self, spec: PluginSpec, bundle: Bundle, site_prefix: str, settings: Settings, devices: DeviceTable, access: str
     ) -> PluginFacts:
         """Import the plugin and check everything about it."""
         self._spec, self._bundle = spec, bundle
         self._log_level, self._result_max_bytes = settings.log_level, settings.result_max_bytes
         self._values = settings.values_dir(spec.name)
+        self._ioc.rules = SiteRules(access, settings.port_range, self._values / PORTS_FILE)
         self._mapper = RayMapper(bundle, settings)
         self._devices = device_provider(devices, settings.device_timeout)
         pv_client.install(EpicsPvClient(settings.pva))
@@ -173,7 +176,7 @@ class PluginProcess:
         ca_port, pva_port = await asyncio.wrap_future(self._host.thread.submit(self._host.serve))
         report = await self.set_running(True) if running else self._host.report()
         node = ray.get_runtime_context().get_node_id()
-        endpoint = Endpoint(ray.util.get_node_ip_address(), ca_port, pva_port, os.getpid(), node, self._records)
+        endpoint = Endpoint(machine_address(), ca_port, pva_port, os.getpid(), node, self._records)
         self._served = Served(self._spec, self._bundle, self._facts, endpoint, report, running, self._words)
         return endpoint, report, now()
 
@@ -241,12 +244,12 @@ class PluginProcess:
         return outcome, self._host.report()
 
     async def prepare_runs(
-        self, spec: PluginSpec, bundle: Bundle, site_prefix: str, settings: Settings, devices: DeviceTable
+        self, spec: PluginSpec, bundle: Bundle, site_prefix: str, settings: Settings, devices: DeviceTable, access: str
     ) -> None:
         """Import, check and make a job for runs whose PVs another process serves."""
         assert self._host is not None
         self._host.serve_nothing()
-        await self.prepare(spec, bundle, site_prefix, settings, devices)
+        await self.prepare(spec, bundle, site_prefix, settings, devices, access)
         await self._build(None)
         self._host.look_after()
         self._only_runs = True

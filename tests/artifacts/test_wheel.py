@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from docs_blocks import ROOT
+from support import Server, caget
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +56,37 @@ def test_iocmng_new_works_from_it(wheel: Path, tmp_path: Path):
     assert (tmp_path / "pump" / "config.schema.json").read_text() == (
         ROOT / "docs/reference/config.schema.json"
     ).read_text()
+
+
+WHERE = """\
+import iocmng
+from iocmng import TaskBase
+
+
+class Where(TaskBase):
+    def initialize(self):
+        self.set_pv("FILE", iocmng.__file__[-39:])
+
+    def execute(self):
+        pass
+
+    def cleanup(self):
+        pass
+"""
+
+
+def test_it_does_the_main_job(wheel: Path, tmp_path: Path):
+    """A server of the wheel alone takes a plugin from a repository, serves its PVs, and lets go of it."""
+    installed = tmp_path / "installed"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(installed)
+    server = Server(tmp_path / "server", "WHEEL", PYTHONPATH=str(installed)).wait_until_ready()
+    try:
+        config = "pvs: {outputs: {FILE: {type: string}}}\n"
+        answer = server.add("where", {"where.py": WHERE, "config.yaml": config})
+        assert answer.status_code == 201, answer.text
+        assert caget("WHEEL:WHERE:FILE") == str(installed / "iocmng" / "__init__.py")[-39:]
+        assert server.http.delete("/plugins/where").status_code == 200
+        assert server.names() == set()
+    finally:
+        assert server.stop() == 0
