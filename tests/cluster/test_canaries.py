@@ -52,11 +52,9 @@ class Dump(TaskBase):
 
 CONFIG = """\
 parameters_schema:
-  type: object
-  properties:
-    password: {type: string, secret: true}
-    file: {type: string}
-    fails: {type: boolean, default: false}
+  password: {type: string, secret: true}
+  file: {type: string}
+  fails: {type: bool, default: false}
 """
 
 FILES = {"dump.py": DUMP, "config.yaml": CONFIG}
@@ -110,7 +108,8 @@ def body_of(git_server, tmp_path, name, **changes):
 def everything_that_goes_well(server, git_server, tmp_path):
     """Add, restart, PATCH of everything secret, rollback."""
     http = server.http
-    assert http.post("/plugins", json=body_of(git_server, tmp_path, "good")).status_code == 201
+    added = http.post("/plugins", json=body_of(git_server, tmp_path, "good"))
+    assert added.status_code == 201, added.text
     assert (tmp_path / "dump").stat().st_size > 1000
     assert http.post("/plugins/good/restart").status_code == 200
     changed = {"pat": SECRETS["PAT"], "parameters": {"password": SECRETS["other parameter"]}}
