@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     state_url: SecretStr | None = None
     """Database that keeps the state, as postgresql://USER:PASSWORD@HOST/NAME; unset: an SQLite file in the state
     directory."""
+    state_url_file: Path | None = None
+    """File that holds state_url, for where its password should stand in no environment."""
     state_key: SecretStr | None = None
     """Key that encrypts credentials in the state; unset: that of state_key_file."""
     state_key_file: Path | None = None
@@ -373,6 +375,7 @@ class Settings(BaseSettings):
             "beamline_config": self.beamline_config and self.beamline_config.expanduser().absolute(),
             "plugins_config": self.plugins_config and self.plugins_config.expanduser().absolute(),
             "plugins_dir": self.plugins_dir.expanduser().absolute(),
+            "state_url_file": self.state_url_file and self.state_url_file.expanduser().absolute(),
             "state_key_file": self.state_key_file and self.state_key_file.expanduser().absolute(),
             "secrets_dir": self.secrets_dir and self.secrets_dir.expanduser().absolute(),
             "allowed_signers": self.allowed_signers and self.allowed_signers.expanduser().absolute(),
@@ -447,7 +450,8 @@ class Settings(BaseSettings):
 
     def without_secrets(self) -> Settings:
         """Return the settings as processes may have them that need no secret of the server."""
-        return self.without_callers().model_copy(update={"state_url": None, "state_key": None})
+        secrets = ("state_url", "state_url_file", "state_key", "state_key_file")
+        return self.without_callers().model_copy(update=dict.fromkeys(secrets))
 
     def beamline(self) -> dict[str, Any]:
         """Return the contents of the beamline file, or nothing where none is set.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
 import uuid
 from collections import deque
@@ -23,7 +24,7 @@ from iocmng.cluster.plugin_actor import PluginProcess
 from iocmng.cluster.ray_errors import plugin_call
 from iocmng.cluster.served import ForRuns
 from iocmng.cluster.shipping import Shipping
-from iocmng.cluster.uploads import with_uploads
+from iocmng.cluster.uploads import digest_of_upload, with_uploads
 from iocmng.core.devices import DeviceTable
 from iocmng.core.ports.processes import ANYWHERE, Bundle, FoundFurther, FoundProcess, Placement
 from iocmng.core.pv_access import access_rules
@@ -63,7 +64,8 @@ class RayLauncher:
         self._lookups: dict[str, asyncio.Future[bool]] = {}
         # A fetch needs no whole CPU: it waits for the network most of the time. The bundles lie where the state lies.
         here = NodeAffinitySchedulingStrategy(own_node(), soft=False)
-        self._fetch: Any = ray.remote(fetch).options(num_cpus=0, max_retries=0, scheduling_strategy=here)
+        task: Any = ray.remote(fetch_until_cancelled)
+        self._fetch = task.options(num_cpus=0, max_retries=0, scheduling_strategy=here)
         # Ray keeps 20 kB for good of each actor in the process that makes it; here, in one that ends after a while.
         make: Any = ray.remote(num_cpus=0, max_retries=0, max_calls=PROCESSES_MADE)(make_process)
         self._make = make.options(scheduling_strategy=here)
@@ -80,6 +82,10 @@ class RayLauncher:
     async def reopen(self, source: Source, files: FilesRef) -> Bundle | None:
         """Return a bundle that was kept, if it is there, intact and still allowed."""
         return await asyncio.to_thread(reopen, source, files, self._settings)
+
+    async def contents_of(self, source: Source) -> str | None:
+        """Return the digest of a directory that a Ray job has brought along."""
+        return await asyncio.to_thread(digest_of_upload, source)
 
     async def forget_bundles(self, keep: frozenset[str]) -> None:
         """Remove the files of all bundles except those to be kept."""
@@ -176,6 +182,16 @@ class RayLauncher:
         """End the warm processes."""
         while self._warm:
             await self._warm.popleft().kill()
+
+
+def fetch_until_cancelled(source: Source, credential: str | None, settings: Settings) -> Bundle:
+    """Fetch as `fetch` does, and end when the task is cancelled. Runs in a Ray task.
+
+    Ray cancels a task by SIGINT, and Python minds it only where its own handler is set: the processes of a Ray that was
+    started in the background, as by `nohup` or with `&` in a script, have inherited that it is ignored.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return fetch(source, credential, settings)
 
 
 def make_process(cpus: float, wishes: Mapping[str, Any]) -> Any:

@@ -98,10 +98,13 @@ def test_a_plugins_file_comes_with_its_plugins(server, tmp_path):
     assert "one added\ntwo added\n" in output
     assert caget("SUB:ONE:STATUS") is not None
     assert server.get("one")["owner"] == "ray-job/plugins.yaml"
+    pid = server.get("one")["pid"]
     (tmp_path / "plugins.yaml").write_text(yaml.safe_dump({"plugins": entries[:1]}))
     status, output = submit(server, *apply, options=options)
     assert status == 0, output
+    assert "one unchanged\n" in output
     assert "two removed\n" in output
+    assert server.get("one")["pid"] == pid
     assert is_gone("SUB:TWO:STATUS")
     assert server.http.post("/plugins/one/restart").status_code == 200
     (tmp_path / "plugins" / "one" / "m.py").write_text("def broken(:\n")
