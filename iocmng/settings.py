@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from iocmng.core.beamline_devices import read_devices
 from iocmng.core.devices import DeviceTable
 from iocmng.core.git_allow import check_pattern
+from iocmng.core.manifest import ResourceName
 from iocmng.core.names import check_prefix
 from iocmng.errors import InvalidRequest
 
@@ -129,6 +130,10 @@ class Settings(BaseSettings):
     """Processes that wait for a plugin with Python and EPICS loaded."""
     plugin_cpus: Annotated[float, Field(ge=0, le=64)] = 0.01
     """CPUs that Ray books for each plugin; a booking, not a limit."""
+    plugin_resource: ResourceName | None = None
+    """Ray resource, such as `ioc`, that a node must offer so that plugins run there; unset: they run on any node."""
+    plugin_node_timeout: Seconds = 60.0
+    """Seconds for which the start of a plugin waits until a node with plugin_resource has joined."""
     map_worker_cpus: Annotated[float, Field(gt=0, le=64)] = 0.9
     """CPUs that Ray books for each process that works for a map(); a little less than one, or the bookings of the
     plugins would leave one CPU unused."""
