@@ -1,4 +1,4 @@
-"""A site that wants plugins only on nodes with a resource: on Kubernetes, on the worker groups that are made for IOCs."""
+"""A site that wants plugins only on nodes with a resource: on Kubernetes, on the worker groups for IOCs."""
 
 import pytest
 from support import MINIMAL_TASK, Server, caget, wait_for

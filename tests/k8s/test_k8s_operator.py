@@ -1,4 +1,4 @@
-"""The operator's rules that no schema holds: kept by every directory of k8s/, and each of them seen when it is broken."""
+"""The operator's rules that no schema holds: kept by all of k8s/, and each of them seen when it is broken."""
 
 from __future__ import annotations
 
