@@ -121,7 +121,7 @@ def test_the_files_of_the_site_can_be_read(tmp_path):
     files = named(objects, "ConfigMap", "iocmng-site")["data"]
     assert site_prefix(None, yaml.safe_load(files["epik8s-beamline.yaml"])) == "BEAMLINE:DEFAULT"
     (tmp_path / "plugins.yaml").write_text(files["plugins.yaml"], encoding="utf-8")
-    assert read_plugins_file(tmp_path / "plugins.yaml") == ((), ())
+    assert read_plugins_file(tmp_path / "plugins.yaml") == ([], [])
     (head,) = groups_of(objects)[0]["template"]["spec"]["containers"]
     mounted = {mount["mountPath"]: mount.get("subPath") for mount in head["volumeMounts"]}
     settings = named(objects, "ConfigMap", "iocmng-settings")["data"]
