@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from docs_blocks import ROOT
+from docs_blocks import ROOT, blocks
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -206,9 +206,15 @@ def compose() -> dict[str, Any]:
     return yaml.safe_load(re.sub(r"\$\{\w+(?::[-?]([^}]*))?\}", lambda match: match[1] or "", text))
 
 
-def test_compose_fits_the_specification():
-    """The schema of the Compose Specification, as check-jsonschema carries it."""
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE]
+def test_compose_fits_the_specification(tmp_path):
+    """The schema of the Compose Specification takes it, and the addition that the how-to page shows."""
+    page = blocks(ROOT / "docs/how-to/run-with-docker-compose.md")
+    (addition,) = [block for block in page if block.title == "docker-compose.override.yaml"]
+    (tmp_path / "override.yaml").write_text(addition.text, encoding="utf-8")
+    variables = yaml.safe_load(addition.text)["services"]["iocmng"]["environment"]
+    assert {name.removeprefix("IOCMNG_").lower() for name in variables} <= Settings.model_fields.keys()
+    files = (COMPOSE, tmp_path / "override.yaml")
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", *files]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -44,7 +44,7 @@ def tool() -> list[str]:
 @cache
 def _rendered(name: str) -> str:
     if not name.startswith("components/"):
-        return _run(K8S / name)
+        return render(K8S / name)
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
         content = {
@@ -55,10 +55,11 @@ def _rendered(name: str) -> str:
             "components": [os.path.relpath(K8S / name, place.resolve())],
         }
         (place / "kustomization.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-        return _run(place.resolve())
+        return render(place.resolve())
 
 
-def _run(directory: Path) -> str:
+def render(directory: Path) -> str:
+    """Return what `kubectl kustomize DIRECTORY` prints."""
     done = subprocess.run([*tool(), str(directory)], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
