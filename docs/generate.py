@@ -58,7 +58,7 @@ _CALL_GROUPS = (
     ("Replace", ("restart_", "change_", "roll_back_")),
     ("Start and stop", ("start_", "stop_")),
     ("Run a job", ("run_", "cancel_")),
-    ("Look", ("list_", "get_", "health", "livez", "readyz", "events")),
+    ("Look", ("list_", "get_", "health", "livez", "readyz", "events", "audit")),
 )
 
 Schema = Mapping[str, Any]

@@ -13,6 +13,7 @@
     ├── RunCancelled                409  run-cancelled        the run that a call waited for was cancelled
     ├── BodyTooLarge                413  body-too-large
     ├── TooManyRuns                 429  too-many-runs        as many runs of a job wait as may
+    ├── TooManyTries                429  too-many-tries       too many wrong credentials from one address, or from all
     ├── SourceUnavailable           502  source-unavailable   the repository cannot be fetched
     ├── PluginCrashed               502  plugin-crashed       the plugin's process ended
     ├── ServerUnavailable           503  server-unavailable   the Controller cannot be reached
@@ -189,6 +190,21 @@ class TooManyRuns(IocmngError):
 
     code = "too-many-runs"
     http_status = 429
+
+
+class TooManyTries(IocmngError):
+    """Too many calls with wrong credentials have come from the caller's address, or from all addresses together.
+
+    Attributes:
+        retry_after: Seconds after which a wrong credential is answered 401 again; a right one is taken at once.
+    """
+
+    code = "too-many-tries"
+    http_status = 429
+
+    def __init__(self, message: str = "", *, failures: Sequence[CheckFailure] = (), retry_after: int = 60) -> None:
+        super().__init__(message, failures=failures)
+        self.retry_after = retry_after
 
 
 class SourceUnavailable(IocmngError):

@@ -13,6 +13,8 @@ from ray import serve
 from ray.serve.context import _get_global_client  # pyright: ignore[reportPrivateUsage]  no public call tells it
 
 from iocmng.api.app import create_app
+from iocmng.api.token_book import read_tokens_file
+from iocmng.base.audit_log import show_audit_log
 from iocmng.cluster.client import RayControllerClient
 from iocmng.core.ports.controller import ControllerClient
 from iocmng.settings import Settings, load_settings
@@ -36,6 +38,8 @@ class Api:
         # whether a call without a token may change something depends on it.
         self._settings = settings.model_copy(update={"host": listening_address()[0]})
 
+        show_audit_log()
+
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._settings, self._connect)
 
@@ -58,6 +62,9 @@ def build(args: dict[str, Any]) -> serve.Application:
     """Return the Serve application for these arguments; Ray Serve calls it.
 
     Raises:
-        InvalidRequest: If an argument is no setting, or does not fit.
+        InvalidRequest: If an argument is no setting or does not fit, or the file of tokens does not.
     """
-    return application(load_settings(**args))
+    settings = load_settings(**args)
+    if settings.tokens_file is not None:
+        read_tokens_file(settings.tokens_file)  # a mistake in it ends the deployment with a sentence
+    return application(settings)

@@ -6,7 +6,6 @@ Sources, the first that has a value wins: flags, the environment (IOCMNG_…), t
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,11 +14,13 @@ import yaml
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from iocmng.core.access import Role
 from iocmng.core.beamline_devices import read_devices
 from iocmng.core.devices import DeviceTable
 from iocmng.core.git_allow import check_pattern
 from iocmng.core.manifest import ResourceName
 from iocmng.core.names import check_prefix
+from iocmng.core.setting_values import check_key_url, check_origin, split_list, split_roles
 from iocmng.errors import InvalidRequest
 
 CONTAINER_PLUGINS_DIR = Path("/data/plugins")
@@ -76,6 +77,9 @@ class Settings(BaseSettings):
     """Events that are kept, of all plugins together."""
     runs_kept: Annotated[int, Field(ge=1, le=100_000)] = 100
     """Runs of each job that its history keeps, beside those that have not ended."""
+    audit_kept: Annotated[int, Field(ge=100, le=10_000_000)] = 100_000
+    """Changes that the audit keeps, as many writes of PVs beside them, and a tenth as many calls that were refused to
+    strangers."""
     local_roots: Annotated[tuple[Path, ...] | None, NoDecode] = None
     """Directories, joined by ':', from which local_path and file: URLs are taken; unset: the working directory and
     the plugins directory."""
@@ -92,13 +96,32 @@ class Settings(BaseSettings):
     """File of the host keys of ssh repositories, in the form of ssh's known_hosts; needed for `ssh_key`."""
 
     host: str | None = None
-    """Address to listen on; unset: 0.0.0.0 with a token (or allow_unauthenticated), else 127.0.0.1."""
+    """Address to listen on; unset: 0.0.0.0 where callers are asked who they are (token, tokens_file, oidc_issuer) or
+    allow_unauthenticated is set, else 127.0.0.1."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     """Port of the REST API."""
     token: SecretStr | None = None
-    """Bearer token that changing calls must carry."""
+    """Bearer token of an admin; changing calls must carry it or another one that is taken."""
+    tokens_file: Path | None = None
+    """File of further tokens, hashed, with names and roles, as `iocmng token create` writes it; read again when it
+    changes."""
+    read_token_required: bool = False
+    """Ask for a token in reads too, of the role viewer; /livez and /readyz stay free."""
     allow_unauthenticated: bool = False
     """Take changing calls without a token; for sites whose ingress authenticates."""
+    oidc_issuer: str | None = None
+    """Issuer of the JWTs (OpenID Connect) that are taken as tokens, as their claim `iss` names it."""
+    oidc_audience: str | None = None
+    """What the claim `aud` of a JWT must name."""
+    oidc_jwks_url: str | None = None
+    """Where the issuer's keys are; unset: where its .well-known/openid-configuration says."""
+    oidc_role_claim: str = "roles"
+    """Claim that holds groups or roles; a path such as realm_access.roles leads into it."""
+    oidc_roles: Annotated[dict[str, Role], NoDecode] = {}
+    """Which value of that claim gives which role, such as ops=operator,beamline-admins=admin."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins, separated by commas or blanks, whose pages in a browser may call the API, such as
+    https://dashboard.example.org; '*' only with read_token_required."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
     """Largest body of a request, in bytes."""
 
@@ -184,10 +207,25 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
-    @field_validator("git_allow", mode="before")
+    @field_validator("git_allow", "cors_origins", mode="before")
     @classmethod
-    def _split_patterns(cls, value: Any) -> Any:
-        return tuple(part for part in re.split(r"[,\s]+", value) if part) if isinstance(value, str) else value
+    def _split_list(cls, value: Any) -> Any:
+        return split_list(value)
+
+    @field_validator("oidc_roles", mode="before")
+    @classmethod
+    def _split_roles(cls, value: Any) -> Any:
+        return split_roles(value)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _legal_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_origin(origin) for origin in value)
+
+    @field_validator("oidc_issuer", "oidc_jwks_url")
+    @classmethod
+    def _safe_url(cls, value: str | None) -> str | None:
+        return check_key_url(value) if value else None
 
     @field_validator("git_allow")
     @classmethod
@@ -209,6 +247,21 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _knows_callers(self) -> Settings:
+        if self.oidc_issuer and not (self.oidc_audience and self.oidc_roles):
+            raise ValueError("IOCMNG_OIDC_ISSUER needs IOCMNG_OIDC_AUDIENCE and IOCMNG_OIDC_ROLES, too")
+        if self.read_token_required and not self.asks_who:
+            raise ValueError(
+                "IOCMNG_READ_TOKEN_REQUIRED needs tokens: set IOCMNG_TOKEN, IOCMNG_TOKENS_FILE or IOCMNG_OIDC_ISSUER"
+            )
+        if "*" in self.cors_origins and not self.read_token_required:
+            raise ValueError(
+                "'*' in IOCMNG_CORS_ORIGINS lets every page on the web read here through somebody's browser; it needs "
+                "IOCMNG_READ_TOKEN_REQUIRED=true. Or list the origins"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _resolved(self) -> Settings:
         # Frozen for everyone else: paths are made absolute once, so that all processes mean the same place.
         roots = self.local_roots if self.local_roots is not None else (Path.cwd(), self.plugins_dir)
@@ -221,9 +274,10 @@ class Settings(BaseSettings):
             "allowed_signers": self.allowed_signers and self.allowed_signers.expanduser().absolute(),
             "gpg_home": self.gpg_home and self.gpg_home.expanduser().absolute(),
             "ssh_known_hosts": self.ssh_known_hosts and self.ssh_known_hosts.expanduser().absolute(),
+            "tokens_file": self.tokens_file and self.tokens_file.expanduser().absolute(),
             "state_dir": (self.state_dir or self.plugins_dir / ".iocmng").expanduser().absolute(),
             "local_roots": tuple(root.expanduser().resolve() for root in roots),
-            "host": self.host or ("0.0.0.0" if self.token or self.allow_unauthenticated else "127.0.0.1"),
+            "host": self.host or ("0.0.0.0" if self.asks_who or self.allow_unauthenticated else "127.0.0.1"),
             "ray_address": self.ray_address or os.environ.get("RAY_ADDRESS") or None,
         }
         for name, value in values.items():
@@ -234,6 +288,11 @@ class Settings(BaseSettings):
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the API."""
         return is_loopback(self.host)
+
+    @property
+    def asks_who(self) -> bool:
+        """Whether callers are asked who they are."""
+        return bool(self.token or self.tokens_file or self.oidc_issuer)
 
     @property
     def state(self) -> Path:
@@ -255,9 +314,14 @@ class Settings(BaseSettings):
         """The local roots, resolved."""
         return self.local_roots or ()
 
+    def without_callers(self) -> Settings:
+        """Return the settings as processes may have them that take no calls: they need not know who may call."""
+        oidc: dict[str, Any] = {"oidc_issuer": None, "oidc_audience": None, "oidc_jwks_url": None, "oidc_roles": {}}
+        return self.model_copy(update={"token": None, "tokens_file": None, **oidc})
+
     def without_secrets(self) -> Settings:
         """Return the settings as processes may have them that need no secret of the server."""
-        return self.model_copy(update={"token": None, "state_url": None, "state_key": None})
+        return self.without_callers().model_copy(update={"state_url": None, "state_key": None})
 
     def beamline(self) -> dict[str, Any]:
         """Return the contents of the beamline file, or nothing where none is set.

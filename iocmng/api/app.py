@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.middleware.cors import CORSMiddleware
 
 from iocmng._version import __version__
 from iocmng.api import problems, routes
-from iocmng.api.deps import Context
+from iocmng.api.audit import AuditCalls, Caller
+from iocmng.api.audit_trail import AuditTrail, TrailLimits
+from iocmng.api.auth import ClosedReads
+from iocmng.api.deps import Context, context_in
 from iocmng.api.documentation import install_documentation
 from iocmng.api.event_hub import EventHub, StreamLimits
+from iocmng.api.guard import Guard, access_warnings
 from iocmng.api.middleware import BodyLimit, UnexpectedErrors
 from iocmng.api.snapshot import FollowTimes, SnapshotFollower
 from iocmng.core.ports.controller import ControllerClient
 from iocmng.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 _DESCRIPTION = """Plugins from git become live EPICS IOCs.
 
@@ -31,6 +41,8 @@ def create_app(
     *,
     times: FollowTimes | None = None,
     streams: StreamLimits | None = None,
+    audit: TrailLimits | None = None,
+    caller: Caller | None = None,
 ) -> FastAPI:
     """Return the application; it connects to the Controller when it starts.
 
@@ -39,12 +51,14 @@ def create_app(
         connect: Returns the Controller's client; called once, in the lifespan. What it raises ends the start.
         times: Limits of the waits, for tests.
         streams: Limits of the streams of events, for tests.
+        audit: Limits of the way to the audit, for tests.
+        caller: Who comes by the door of this application; None: who the credential of each call says.
     """
     app = FastAPI(
         title="iocmng",
         version=__version__,
         description=_DESCRIPTION,
-        lifespan=lambda app: _lifespan(app, settings, connect, times, streams),
+        lifespan=lambda app: _lifespan(app, settings, connect, times, streams, audit),
         redoc_url=None,
         generate_unique_id_function=_operation_id,
     )
@@ -52,7 +66,13 @@ def create_app(
     problems.install(app)
     install_documentation(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(UnexpectedErrors)  # the last one added stands outermost
+    if settings.read_token_required:
+        app.add_middleware(ClosedReads, guard_of=lambda: context_in(app).guard)
+    app.add_middleware(UnexpectedErrors)
+    if settings.cors_origins:  # around the errors, too: a page may read why a call has failed
+        app.add_middleware(CORSMiddleware, **_cors(settings.cors_origins))
+    app.add_middleware(AuditCalls)  # the last one added stands outermost
+    app.state.caller, app.state.trail = caller or Caller(), None
     return app
 
 
@@ -63,18 +83,37 @@ async def _lifespan(
     connect: Callable[[], Awaitable[ControllerClient]],
     times: FollowTimes | None,
     streams: StreamLimits | None,
+    audit: TrailLimits | None,
 ) -> AsyncIterator[None]:
+    guard = Guard(settings)
+    for warning in access_warnings(settings):
+        logger.warning(warning)
     client = await connect()
     hub = EventHub(client, streams)
     follower = SnapshotFollower(client, times, listener=hub.take)
+    trail = app.state.trail = AuditTrail(audit)
+    sending = asyncio.create_task(trail.run(client), name="audit")
     try:
         await follower.start()
-        app.state.context = Context(settings, client, follower, hub)
+        app.state.context = Context(settings, client, follower, hub, guard, trail)
         yield
     finally:
         app.state.context = None
         hub.close()
         await follower.stop()
+        sending.cancel()
+        await trail.close(client)
+        app.state.trail = None
+
+
+def _cors(origins: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "allow_origins": origins,
+        "allow_methods": ("GET", "POST", "PATCH", "DELETE"),
+        "allow_headers": ("Authorization", "Content-Type", "Last-Event-ID"),
+        "expose_headers": ("Location", "Retry-After", "WWW-Authenticate"),
+        "allow_credentials": False,  # tokens are sent by scripts; a browser is never to add cookies by itself
+    }
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from iocmng.api.audit import note
 from iocmng.api.problems import invalid_request
 from iocmng.api.sentences import request_failures
 from iocmng.errors import CheckFailure
@@ -45,7 +46,9 @@ async def read_body(
             raise invalid_request([CheckFailure("request", "the body is empty; send a JSON object")])
         body = b"{}"
     try:
-        return model.model_validate_json(body)
+        read = model.model_validate_json(body)
+        note(request.scope, body=read)
+        return read
     except ValidationError as error:
         mistakes = error.errors(include_url=False, include_input=False)
     raise invalid_request(request_failures(mistakes, model.model_fields, entries.model_fields if entries else ()))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, FastAPI, Path, Request
 
+from iocmng.api.audit_trail import AuditTrail
 from iocmng.api.event_hub import EventHub
+from iocmng.api.guard import Guard
 from iocmng.api.snapshot import SnapshotFollower
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.names import check_plugin_name
@@ -24,21 +26,34 @@ class Context:
         client: Takes the changes to the Controller.
         follower: Answers the reads.
         hub: Holds the open streams of events.
+        guard: Tells who calls.
+        trail: Takes the audit's entries to the Controller.
     """
 
     settings: Settings
     client: ControllerClient
     follower: SnapshotFollower
     hub: EventHub
+    guard: Guard
+    trail: AuditTrail
 
 
 def context_of(request: Request) -> Context:
+    """Return the context that the lifespan has made, for a call.
+
+    Raises:
+        ServerUnavailable: If the application has not started.
+    """
+    return context_in(request.app)
+
+
+def context_in(app: FastAPI) -> Context:
     """Return the context that the lifespan has made.
 
     Raises:
         ServerUnavailable: If the application has not started.
     """
-    context = getattr(request.app.state, "context", None)
+    context = getattr(app.state, "context", None)
     if context is None:
         raise ServerUnavailable("this server is still starting, or is stopping; try again")
     return context

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from iocmng.core.source import GitSource
 from iocmng.core.state import Event, Generation
+from iocmng.core.words import iso_time
 
 
 def event_object(event: Event) -> dict[str, Any]:
@@ -41,8 +41,3 @@ def generation_object(generation: Generation, current: int | None) -> dict[str, 
         "message": generation.message,
         "current": generation.number == current,
     }
-
-
-def iso_time(seconds: float) -> str:
-    """Return a time, given in seconds since 1970-01-01 UTC, in ISO 8601."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -15,9 +15,10 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
+from iocmng.api.audit import note
 from iocmng.api.json_bytes import encode
 from iocmng.api.sentences import request_failures, shortened
-from iocmng.errors import CheckFailure, InvalidRequest, IocmngError, TooManyRuns, Unauthorized
+from iocmng.errors import CheckFailure, InvalidRequest, IocmngError, TooManyRuns, TooManyTries, Unauthorized
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -47,6 +48,7 @@ def problem(
         "validation": {"ok": False, "errors": [failure.to_dict() for failure in failures]},
         **(extensions or {}),
     }
+    note(scope, code=code)
     return Response(encode(document), status_code=status, headers=headers, media_type=PROBLEM_JSON)
 
 
@@ -55,6 +57,8 @@ def error_problem(scope: Scope, error: IocmngError) -> Response:
     failures = error.failures
     if isinstance(error, InvalidRequest) and not failures:
         failures = (CheckFailure("request", error.message),)
+    if error.run_id is not None:
+        note(scope, run_id=error.run_id)
     return problem(
         scope,
         status=error.http_status,
@@ -72,6 +76,8 @@ def _headers(error: IocmngError) -> dict[str, str] | None:
             return {"WWW-Authenticate": "Bearer"}
         case TooManyRuns():
             return {"Retry-After": str(RETRY_AFTER)}
+        case TooManyTries():
+            return {"Retry-After": str(error.retry_after)}
         case _:
             return None
 

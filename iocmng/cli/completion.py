@@ -21,11 +21,12 @@ def complete_job(context: typer.Context, incomplete: str) -> list[str]:
 def _names(context: typer.Context, incomplete: str, kind: str | None) -> list[str]:
     import httpx
 
-    from iocmng.client.address import from_environment
+    from iocmng.cli.session import address_of
 
-    url = (context.params.get("url") or from_environment().url).rstrip("/")
     try:
-        answer = httpx.get(f"{url}/api/v1/plugins", params={"type": kind} if kind else {}, timeout=PATIENCE)
+        address = address_of(context.params.get("url"), context.params.get("token_file"))
+        with httpx.Client(**address.options(PATIENCE)) as client:
+            answer = client.get("plugins", params={"type": kind} if kind else {}, timeout=PATIENCE)
         names = [str(plugin["name"]) for plugin in answer.json()["plugins"]]
     except Exception:  # noqa: BLE001  a shell that completes must not be disturbed, whatever answers there
         return []

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from iocmng._version import __version__
-from iocmng.cli import jobs, plugins, watching
+from iocmng.cli import jobs, plugins, tokens, watching
 from iocmng.cli.apply import apply
 from iocmng.cli.new import TemplateKind
 from iocmng.cli.output import Output, print_error
@@ -82,6 +82,7 @@ def run(
 plugins.register(app)
 app.command()(apply)
 app.add_typer(jobs.app)
+app.add_typer(tokens.app)
 watching.register(app)
 
 

@@ -14,6 +14,8 @@ import ray
 from ray import serve
 from ray.exceptions import RayError
 
+from iocmng.api.guard import access_warnings
+from iocmng.api.token_book import read_tokens_file
 from iocmng.cli.haproxy import HaProxy
 from iocmng.cli.own_ray import Kind, dashboard_is_safe, find_kept, forget_kept, start_ray
 from iocmng.cli.service_manager import ServiceManager
@@ -40,6 +42,8 @@ def run_server(settings: Settings) -> None:
         InvalidRequest: If a setting does not fit.
     """
     _check(settings)
+    for warning in access_warnings(settings):
+        _say(f"iocmng: {warning}")
     ended, manager = threading.Event(), ServiceManager()
     haproxy = HaProxy() if settings.serve_proxy == "haproxy" and settings.ray_address is None else None
     kind = start_ray(settings, haproxy.environment() if haproxy else {})
@@ -77,6 +81,8 @@ def _check(settings: Settings) -> None:
     """Find out early, and in one sentence, what would else be told in a traceback, or not at all."""
     if settings.plugins_config is not None and not settings.plugins_config.is_file():
         raise InvalidRequest(f"there is no plugins file {settings.plugins_config}")
+    if settings.tokens_file is not None:
+        read_tokens_file(settings.tokens_file)
     if settings.ray_dashboard and not dashboard_is_safe(settings):
         raise InvalidRequest(
             f"ray_dashboard_host {settings.ray_dashboard_host} lets other machines run code here; set "

@@ -17,6 +17,7 @@ from iocmng.errors import InvalidRequest, IocmngError
 
 if TYPE_CHECKING:
     from iocmng.client import Client
+    from iocmng.client.address import Address
 
 UrlOption = Annotated[
     str | None, typer.Option("--url", envvar="IOCMNG_URL", help="Where the server answers; else http://127.0.0.1:8080.")
@@ -84,7 +85,6 @@ def open_session(url: str | None, token_file: Path | None, cluster: bool, as_jso
     """
     from iocmng.cli.ray_job import is_ray_job
     from iocmng.client import Client
-    from iocmng.client.address import from_environment
 
     output = Output(as_json)
     with ExitStack() as stack:
@@ -93,14 +93,26 @@ def open_session(url: str | None, token_file: Path | None, cluster: bool, as_jso
 
             client = stack.enter_context(cluster_client())
         else:
-            token = read_secret(token_file, "token") if token_file else from_environment().token
-            client = stack.enter_context(Client(url or from_environment().url, token))
+            address = address_of(url, token_file)
+            client = stack.enter_context(Client(address.url, address.token))
         try:
             yield Session(client, output)
         except IocmngError as error:
             if as_json and "type" in error.problem:
                 output.object(error.problem)
             raise
+
+
+def address_of(url: str | None, token_file: Path | None) -> Address:
+    """Return where the server is, with the token to send: as the options say, else as the environment does.
+
+    Raises:
+        InvalidRequest: If the file of the token cannot be read.
+    """
+    from iocmng.client.address import Address, from_environment
+
+    found = from_environment()
+    return Address(url or found.url, read_secret(token_file, "token") if token_file else found.token)
 
 
 def read_secret(file: Path, what: str) -> str:

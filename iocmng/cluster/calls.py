@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from iocmng.cluster.audit_book import AuditBook
 from iocmng.cluster.control_loop import ControlLoop
 from iocmng.cluster.keeper import Keeper
 from iocmng.cluster.operations import Operations
@@ -43,6 +44,7 @@ class Calls:
     ) -> None:
         registry = self._registry = Registry()
         keeper = self._keeper = Keeper(store, generations_kept)
+        self._audit = AuditBook(keeper)
         registry.on_event = keeper.add_event
         registry.owner_of = lambda name: entry.owner if (entry := keeper.entry(name)) else None
         wake = asyncio.Event()

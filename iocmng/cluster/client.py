@@ -11,6 +11,7 @@ from iocmng.cluster.controller_actor import ControllerActor
 from iocmng.cluster.names import CONTROLLER_NAME, NAMESPACE
 from iocmng.cluster.nodes import HEAD
 from iocmng.cluster.ray_errors import controller_call
+from iocmng.core.audit import AuditEntry, AuditQuery
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.log_lines import LogPage
 from iocmng.core.request import PluginChange, PluginRequest
@@ -55,7 +56,7 @@ class RayControllerClient:
                 # The state lies on one node's disk: restarted elsewhere it would find none, and end all plugins.
                 resources=HEAD,
             )
-            .remote(settings.model_copy(update={"token": None}))
+            .remote(settings.without_callers())
         )
         actor.start.remote()
         return cls(actor)
@@ -115,6 +116,14 @@ class RayControllerClient:
     async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
         """See Controller.logs."""
         return await controller_call(self._actor.logs.remote(name, tail, after))
+
+    async def add_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """See Controller.add_audit."""
+        await controller_call(self._actor.add_audit.remote(entries))
+
+    async def audit(self, query: AuditQuery) -> list[AuditEntry]:
+        """See Controller.audit."""
+        return await controller_call(self._actor.audit.remote(query))
 
     async def watch(self, epoch: str, after: int) -> Snapshot:
         """See Controller.watch."""

@@ -16,6 +16,7 @@ from iocmng.cluster.run_calls import RunCalls
 from iocmng.cluster.scheduled_runs import ScheduledRuns
 from iocmng.cluster.scheduler import Scheduler
 from iocmng.cluster.view import generation_shown
+from iocmng.core.audit import AuditEntry, AuditQuery
 from iocmng.core.backoff import RestartPolicy
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.devices import DeviceTable
@@ -83,6 +84,7 @@ class Controller(Replacements, RunCalls):
         works = {
             "control loop": self._loop.run(),
             "events": self._keeper.write_events(),
+            "audit": self._audit.write(),
             "boot": self._boot.run(),
             "scheduler": self._scheduler.run(),
         }
@@ -204,6 +206,18 @@ class Controller(Replacements, RunCalls):
         """Return events, oldest first: of one plugin or of all, the newest `limit` of those above the id `after`."""
         return await self._keeper.events(name, after, limit)
 
+    async def add_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Keep entries of the audit; return when they are kept.
+
+        Raises:
+            StateUnavailable: If they cannot be kept now.
+        """
+        await self._audit.add(entries)
+
+    async def audit(self, query: AuditQuery) -> list[AuditEntry]:
+        """Return entries of the audit, newest first."""
+        return await self._audit.find(query)
+
     async def watch(self, epoch: str, after: int) -> Snapshot:
         """Wait until the snapshot is newer than `after`; return what changed since, or all of it."""
         return await self._registry.watch(epoch, after)
@@ -229,6 +243,7 @@ class Controller(Replacements, RunCalls):
             if isinstance(outcome, BaseException):
                 _log.error("plugin %s did not stop in good order: %s", name, outcome)
         await self._runs.abandon()
+        await self._audit.close()
         await self._keeper.close()
 
     async def _promise(self, spec: PluginSpec) -> None:

@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections.abc import Collection, Sequence
 
+from iocmng.base.audit_log import show_audit_log
 from iocmng.cluster.boot import PluginsFile
 from iocmng.cluster.controller import Controller
 from iocmng.cluster.launcher import RayLauncher
+from iocmng.core.audit import AuditEntry, AuditQuery
 from iocmng.core.backoff import Backoff, RestartPolicy
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.log_lines import LogPage
@@ -32,6 +34,7 @@ class ControllerActor:
         self._settings = settings
         self._launcher: RayLauncher | None = None
         logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        show_audit_log()
         logging.getLogger("alembic").setLevel(logging.WARNING)
         # Begun here, because after its death nobody calls it: plugins must be supervised without an API, too.
         self._started: asyncio.Task[Controller] | None = asyncio.get_running_loop().create_task(self._start())
@@ -96,6 +99,14 @@ class ControllerActor:
     async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
         """See Controller.logs."""
         return await (await self._controller()).logs(name, tail, after)
+
+    async def add_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """See Controller.add_audit."""
+        await (await self._controller()).add_audit(entries)
+
+    async def audit(self, query: AuditQuery) -> list[AuditEntry]:
+        """See Controller.audit."""
+        return await (await self._controller()).audit(query)
 
     async def watch(self, epoch: str, after: int) -> Snapshot:
         """See Controller.watch."""

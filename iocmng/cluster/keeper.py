@@ -6,11 +6,12 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec, TypeVar
 
+from iocmng.core.audit import AuditEntry, AuditQuery
 from iocmng.core.ports.store import StateStore
 from iocmng.core.runs import Run, RunState
 from iocmng.core.spec import PluginSpec
@@ -49,7 +50,7 @@ class Keeper:
         self._has_events = asyncio.Event()
         self._writing = asyncio.Lock()
         self._complained = False
-        self.last_event = self.last_run = 0
+        self.last_event = self.last_run = self.last_audit = 0
         self.ended_runs: Mapping[str, tuple[int, RunState]] = {}
 
     async def load(self) -> list[PluginEntry]:
@@ -60,6 +61,7 @@ class Keeper:
         """
         loaded = await self._call(self._store.load)
         self.last_event, self.last_run, self.ended_runs = loaded.last_event, loaded.last_run, loaded.ended_runs
+        self.last_audit = loaded.last_audit
         for entry in loaded.entries:
             card = self._cards[entry.spec.name] = _Card(entry, deque(maxlen=self._generations_kept))
             for generation in reversed(await self._call(self._store.generations, entry.spec.name)):
@@ -181,6 +183,18 @@ class Keeper:
     async def open_runs(self) -> list[Run]:
         """Return all runs that have not ended, oldest first."""
         return await self._call(self._store.open_runs)
+
+    async def add_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Keep entries of the audit.
+
+        Raises:
+            StateUnavailable: If they cannot be kept.
+        """
+        await self._call(self._store.add_audit, entries)
+
+    async def audit(self, query: AuditQuery) -> list[AuditEntry]:
+        """Return entries of the audit, newest first."""
+        return await self._call(self._store.audit, query)
 
     def offer_credential(self, name: str, credential: str | None) -> None:
         """Use this PAT from now on; it is kept with the plugin's next save."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+
+from iocmng.errors import Forbidden
 
 
 class Role(StrEnum):
@@ -40,6 +43,36 @@ class Principal:
     def may_change(self, plugin: str) -> bool:
         """Tell whether the pattern covers a plugin's name; the role is another question."""
         return self.plugins is None or fnmatchcase(plugin, self.plugins)
+
+    def check_role(self, needed: Role) -> None:
+        """Check that the role may do what needs this one.
+
+        Raises:
+            Forbidden: If it may not; the text names both roles.
+        """
+        if not self.role.includes(needed):
+            raise Forbidden(
+                f"this call needs the role {needed.value}, and the token of {self.name!r} has the role "
+                f"{self.role.value}; use another token"
+            )
+
+    def check_plugins(self, plugins: Iterable[str]) -> None:
+        """Check that the pattern covers all these plugins.
+
+        Raises:
+            Forbidden: If it does not, or if a caller with a pattern makes a call that concerns no plugin; the text
+                names the pattern.
+        """
+        if self.plugins is None:
+            return
+        names = sorted(set(plugins))
+        other = [name for name in names if not self.may_change(name)]
+        if other or not names:
+            called = ", ".join(repr(name[:140]) for name in other[:5]) + (" and others" if len(other) > 5 else "")
+            raise Forbidden(
+                f"the token of {self.name!r} may change the plugins {self.plugins!r} only"
+                + (f", and not {called}" if other else ", and this call concerns none of them")
+            )
 
 
 ANONYMOUS = Principal("anonymous", Role.ADMIN)

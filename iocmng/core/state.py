@@ -124,12 +124,14 @@ class Loaded:
         last_event: The highest id of an event so far; 0 where there is none.
         last_run: The highest id of a run so far, also where the run itself is gone; 0 where there was none.
         ended_runs: Of each job the newest run that has ended, by its id, and how it ended.
+        last_audit: The highest id of an entry of the audit so far; 0 where there is none.
     """
 
     entries: tuple[PluginEntry, ...] = field(default_factory=tuple)
     last_event: int = 0
     last_run: int = 0
     ended_runs: Mapping[str, tuple[int, RunState]] = field(default_factory=dict[str, tuple[int, RunState]])
+    last_audit: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 
@@ -27,3 +28,8 @@ def shown(value: Any) -> str:
 def short(value: Any) -> str:
     """Return a number as somebody would write it, and anything else as text."""
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def iso_time(seconds: float) -> str:
+    """Return a time, given in seconds since 1970-01-01 UTC, in ISO 8601."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

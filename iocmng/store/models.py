@@ -83,6 +83,29 @@ runs = sa.Table(
     sa.Index(None, "job", "id"),
 )
 
+# No foreign key: what was done to a plugin outlives it.
+audit = sa.Table(
+    "iocmng_audit",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("door", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("method", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("claimed", sa.Text, nullable=False),
+    sa.Column("plugin", sa.Text, nullable=False),
+    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("duration", sa.Double, nullable=False),
+    sa.Index(None, "kind", "id"),
+    sa.Index(None, "plugin", "id"),
+)
+
 notes = sa.Table(
     "iocmng_notes",
     metadata,

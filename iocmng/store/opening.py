@@ -14,7 +14,7 @@ from iocmng.store.lock import LOCK_TIMEOUT
 from iocmng.store.models import credentials, notes, plugins
 from iocmng.store.postgresql import open_postgresql
 from iocmng.store.sqlite import open_sqlite
-from iocmng.store.store import SqlStateStore
+from iocmng.store.store import Kept, SqlStateStore
 
 SALT = "credential_salt"
 """Note that holds the salt of the credentials' key."""
@@ -45,7 +45,8 @@ def open_store(settings: Settings, lock_timeout: float = LOCK_TIMEOUT) -> SqlSta
     except BaseException:
         database.close()
         raise
-    return SqlStateStore(database, cipher, settings.generations_kept, settings.events_kept, settings.runs_kept)
+    kept = Kept(settings.generations_kept, settings.events_kept, settings.runs_kept, settings.audit_kept)
+    return SqlStateStore(database, cipher, kept)
 
 
 def _salt(database: Database) -> bytes:

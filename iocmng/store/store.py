@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
+from iocmng.core.audit import AuditEntry, AuditQuery
 from iocmng.core.runs import Run, RunState
 from iocmng.core.state import Event, Generation, GenerationResult, Loaded, PluginEntry
+from iocmng.store.audit_table import Counts, audit_of, last_audit, write_audit
 from iocmng.store.codec import entry_of, entry_row, event_of, event_row, generation_of, generation_row, readable
 from iocmng.store.credentials import Cipher
 from iocmng.store.database import Database, upsert
@@ -20,27 +23,34 @@ LAST_EVENT = "last_event"
 _LARGEST = 2**63 - 1
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How much of the past is kept: generations of each plugin, events, runs of each job, entries of the audit."""
+
+    generations: int
+    events: int
+    runs: int
+    audit: int
+
+
 class SqlStateStore:
     """Keeps the state in a database. core.ports.store says what each call promises; opening.py makes one."""
 
-    def __init__(
-        self, database: Database, cipher: Cipher, generations_kept: int, events_kept: int, runs_kept: int
-    ) -> None:
+    def __init__(self, database: Database, cipher: Cipher, kept: Kept) -> None:
         self._database = database
         self._cipher = cipher
-        self._generations_kept = generations_kept
-        self._events_kept = events_kept
-        self._runs_kept = runs_kept
+        self._kept = kept
         # How many events there are, so that not every insert has to count; None where it is not known.
         self._event_count: int | None = None
+        self._audit_counts: Counts | None = None
 
     def load(self) -> Loaded:
         """Return the plugins, by name, and the highest ids of an event and of a run."""
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(plugins).order_by(plugins.c.name)).mappings().all()
             last_event, last = _last_event(connection), last_run(connection)
-            ended = ended_runs(connection)
-        return Loaded(tuple(entry_of(row) for row in rows), last_event, last, ended)
+            ended, audited = ended_runs(connection), last_audit(connection)
+        return Loaded(tuple(entry_of(row) for row in rows), last_event, last, ended, audited)
 
     def save(self, entry: PluginEntry, generation: Generation | None = None) -> None:
         """Write a plugin and, with it, one of its generations."""
@@ -114,7 +124,7 @@ class SqlStateStore:
     def save_run(self, run: Run) -> None:
         """Write a run of a known job; beyond the limit the job's oldest that have ended are dropped."""
         with self._database.writing() as connection:
-            write_run(connection, run, self._runs_kept)
+            write_run(connection, run, self._kept.runs)
 
     def runs(self, job: str, states: Collection[RunState], before: int | None, limit: int) -> list[Run]:
         """Return a job's runs without their log lines, newest first: `limit` at most, of ids below `before`."""
@@ -131,6 +141,22 @@ class SqlStateStore:
         """Return all runs that have not ended, oldest first."""
         with self._database.reading() as connection:
             return open_runs(connection)
+
+    def add_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Write entries of the audit; beyond the limit the oldest are dropped."""
+        if not entries:
+            return
+        counts, self._audit_counts = self._audit_counts, None  # as with events
+        with self._database.writing() as connection:
+            counts = write_audit(connection, entries, counts, self._kept.audit)
+        self._audit_counts = counts
+
+    def audit(self, query: AuditQuery) -> list[AuditEntry]:
+        """Return entries of the audit, newest first."""
+        before = None if query.before is None else min(query.before, _LARGEST)
+        query = replace(query, before=before, limit=min(max(query.limit, 0), _LARGEST))
+        with self._database.reading() as connection:
+            return audit_of(connection, query)
 
     def note(self, key: str) -> str | None:
         """Return what was noted under this key."""
@@ -156,7 +182,7 @@ class SqlStateStore:
         query = sa.select(generations.c.number, generations.c.result).where(mine)
         kept = connection.execute(query.order_by(generations.c.number.desc())).all()
         started = [number for number, result in kept if result == GenerationResult.STARTED][:2]
-        if dropped := [number for number, _ in kept[self._generations_kept :] if number not in started]:
+        if dropped := [number for number, _ in kept[self._kept.generations :] if number not in started]:
             connection.execute(sa.delete(generations).where(mine, generations.c.number.in_(dropped)))
 
     def _write_events(self, connection: sa.Connection, new: Sequence[Event], count: int | None) -> int:
@@ -168,12 +194,12 @@ class SqlStateStore:
             count = connection.scalar(sa.select(sa.func.count()).select_from(events)) or 0
         else:
             count += len(new)
-        excess = count - self._events_kept
+        excess = count - self._kept.events
         if excess <= 0:
             return count
         oldest = sa.select(events.c.id).order_by(events.c.id).limit(excess)
         connection.execute(sa.delete(events).where(events.c.id.in_(oldest.scalar_subquery())))
-        return self._events_kept
+        return self._kept.events
 
 
 def _last_event(connection: sa.Connection) -> int:

@@ -14,8 +14,11 @@ from api_objects import run_of
 from fastapi import FastAPI
 
 from iocmng.api import create_app
+from iocmng.api.audit import Caller
+from iocmng.api.audit_trail import TrailLimits
 from iocmng.api.event_hub import StreamLimits
 from iocmng.api.snapshot import FollowTimes
+from iocmng.core.audit import AuditEntry, AuditQuery
 from iocmng.core.backoff import Backoff
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.devices import DeviceTable
@@ -38,9 +41,18 @@ class Switchboard:
     all tests, each in a lifespan of its own.
     """
 
-    def __init__(self, times: FollowTimes, streams: StreamLimits | None, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        times: FollowTimes,
+        streams: StreamLimits | None,
+        audit: TrailLimits | None,
+        caller: Caller | None,
+        settings: Mapping[str, Any],
+    ) -> None:
         self.controller: FakeController | None = None
-        self.app = create_app(Settings(**settings), self._connect, times=times, streams=streams)
+        self.app = create_app(
+            Settings(**settings), self._connect, times=times, streams=streams, audit=audit, caller=caller
+        )
 
     async def _connect(self) -> FakeController:
         assert self.controller is not None
@@ -51,12 +63,18 @@ _switchboards: dict[str, Switchboard] = {}
 
 
 def application(
-    controller: FakeController, *, times: FollowTimes = FAST, streams: StreamLimits | None = None, **settings: Any
+    controller: FakeController,
+    *,
+    times: FollowTimes = FAST,
+    streams: StreamLimits | None = None,
+    audit: TrailLimits | None = None,
+    caller: Caller | None = None,
+    **settings: Any,
 ) -> FastAPI:
     """Return an application that meets this fake Controller when it starts."""
-    key = repr((times, streams, sorted(settings.items())))
+    key = repr((times, streams, audit, caller, sorted(settings.items())))
     if key not in _switchboards:
-        _switchboards[key] = Switchboard(times, streams, settings)
+        _switchboards[key] = Switchboard(times, streams, audit, caller, settings)
     _switchboards[key].controller = controller
     return _switchboards[key].app
 
@@ -97,6 +115,11 @@ class FakeController:
         self.applied: list[Applied] = []
         self.past: dict[str, list[Generation]] = {}
         self.stored: list[Event] = []
+        self.audited: list[AuditEntry] = []
+        self.audit_batches: list[int] = []
+        self.audit_gate = asyncio.Event()
+        self.audit_gate.set()
+        self._audit_came = asyncio.Event()
         self.devices = DeviceTable()
         self.gate = asyncio.Event()
         self.gate.set()
@@ -165,6 +188,13 @@ class FakeController:
         """Wait until any call but watch has arrived."""
         async with asyncio.timeout(5):
             await self._called.wait()
+
+    async def audit_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something is true of what has come for the audit."""
+        async with asyncio.timeout(30):
+            while not condition():
+                self._audit_came.clear()
+                await self._audit_came.wait()
 
     async def changed(self) -> None:
         """Wait until the next change has been made, told of or not."""
@@ -261,6 +291,28 @@ class FakeController:
         log = NumberedLog(1000, 100)
         log.extend(self.log_lines)
         return log.newest(tail) if after is None else log.following(after, tail)
+
+    async def add_audit(self, entries: Sequence[AuditEntry]) -> None:
+        self.audit_batches.append(len(entries))
+        await self.audit_gate.wait()
+        self._audit_came.set()
+        if error := self.raises.get("add_audit"):
+            raise error
+        for entry in entries:
+            self.audited.append(replace(entry, id=len(self.audited) + 1))
+
+    async def audit(self, query: AuditQuery) -> list[AuditEntry]:
+        await self._begin("audit", query)
+        keys = ("plugin", "who")
+        found = [
+            entry
+            for entry in reversed(self.audited)
+            if all(getattr(query, key) in (None, getattr(entry, key)) for key in keys)
+            and (query.before is None or entry.id < query.before)
+            and entry.what.startswith(query.what or "")
+            and entry.at >= (query.since or 0)
+        ]
+        return found[: query.limit]
 
     async def watch(self, epoch: str, after: int) -> Snapshot:
         self._asked = (epoch, after)

@@ -138,7 +138,7 @@ async def test_json_is_read_whatever_the_content_type(
     assert (
         await client.post("/jobs/scan/run", content=b'{"parameters": {"a": 1}}', headers=headers)
     ).status_code == 200
-    assert controller.calls[-1] == ("run_job", "scan", RunRequest({"a": 1}), True)
+    assert controller.calls[-1] == ("run_job", "scan", RunRequest({"a": 1}, who="anonymous"), True)
 
 
 @pytest.mark.parametrize("path", [*ADDS, "/jobs/scan/run"])

@@ -27,7 +27,7 @@ async def test_the_body_may_be_absent(
     assert response.status_code == 200
     assert response.json() == {"ok": True, "result": controller.result, "run_id": 1}
     RunAnswer.model_validate(response.json())
-    assert controller.calls == [("run_job", "scan", RunRequest(), True)]
+    assert controller.calls == [("run_job", "scan", RunRequest(who="anonymous"), True)]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -35,7 +35,7 @@ async def test_parameters_are_passed_on(client: httpx.AsyncClient, controller: F
     """The parameters of a run reach the job as they are."""
     parameters = {"points": [1, 2.5, None], "deep": {"x": "µ"}}
     await client.post(path, json={"parameters": parameters})
-    assert controller.calls == [("run_job", "scan", RunRequest(parameters), True)]
+    assert controller.calls == [("run_job", "scan", RunRequest(parameters, who="anonymous"), True)]
 
 
 async def test_a_job_without_success_is_a_result(client: httpx.AsyncClient, controller: FakeController) -> None:
@@ -120,7 +120,7 @@ async def test_without_waiting_it_is_202_with_its_place(
     """The query wins over the body; Location is where the run can be asked for."""
     response = await client.post(f"/plugins/scan/run{query}", json={**body, "timeout": 2.5, "parameters": {"a": 1}})
     assert response.status_code == 202
-    assert controller.calls == [("run_job", "scan", RunRequest({"a": 1}, 2.5), False)]
+    assert controller.calls == [("run_job", "scan", RunRequest({"a": 1}, 2.5, who="anonymous"), False)]
     answer = response.json()
     RunBegun.model_validate(answer)
     assert (answer["run_id"], answer["run"]["state"]) == (1, "running")

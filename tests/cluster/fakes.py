@@ -23,6 +23,7 @@ class MemoryStore:
         self.entries, self.history, self.credentials, self.kept_events = {}, {}, {}, []
         self.kept_runs, self.last_run = {}, 0
         self.runs_kept = 100
+        self.audited = []
         self.full = self.closed = False
         self.run_states = []
 
@@ -33,7 +34,7 @@ class MemoryStore:
     def load(self):
         last = max((event.id for event in self.kept_events), default=0)
         ended = {run.job: (run.id, run.state) for run in self._runs() if run.has_ended}
-        return Loaded(tuple(self.entries.values()), last, self.last_run, ended)
+        return Loaded(tuple(self.entries.values()), last, self.last_run, ended, len(self.audited))
 
     def save(self, entry, generation=None):
         self._check()
@@ -92,6 +93,13 @@ class MemoryStore:
 
     def events(self, name, after, limit):
         return [one for one in self.kept_events if one.id > after and name in (None, one.plugin)][-limit:]
+
+    def add_audit(self, entries):
+        self._check()
+        self.audited += entries
+
+    def audit(self, query):
+        return list(reversed(self.audited))[: query.limit]
 
     def close(self):
         self.closed = True

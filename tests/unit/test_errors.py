@@ -140,6 +140,7 @@ STATUS = {
     "UnknownRun": 404,
     "RunCancelled": 409,
     "TooManyRuns": 429,
+    "TooManyTries": 429,
     "DuplicatePlugin": 409,
     "WrongState": 409,
     "BodyTooLarge": 413,

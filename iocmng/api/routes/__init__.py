@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from iocmng.api.routes import apply, changes, devices, events, health, history, plugins, pvs, runs
+from iocmng.api.routes import apply, audit, changes, devices, events, health, history, plugins, pvs, runs
 
 
 def register(app: FastAPI) -> None:
@@ -18,6 +18,7 @@ def register(app: FastAPI) -> None:
     apply.register(app)
     history.register(app)
     events.register(app)
+    audit.register(app)
 
 
 __all__ = ["register"]

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query, Request
 from starlette.responses import Response
 
+from iocmng.api.auth import check_plugins
 from iocmng.api.bodies import read_body, read_patch
 from iocmng.api.change_schemas import RollbackRequest
 from iocmng.api.deps import Context, PluginName, context_of
@@ -27,6 +28,7 @@ from iocmng.api.routes.registration import (
 )
 from iocmng.api.routes.settling import settle
 from iocmng.api.schemas import Done, DoneWithChecks, DoneWithPlugin
+from iocmng.core.access import Role
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.errors import (
@@ -59,23 +61,25 @@ class PluginChanges:
     def register(self, app: FastAPI) -> None:
         """Add the calls to the application."""
         here, noun = self._collection, self._collection.noun
-        add_change(app, "POST", here.url, self.add, _add_call(noun))
+        add_change(app, "POST", here.url, self.add, _add_call(noun), Role.ADMIN)
         remove = Call(f"remove_{noun}", f"Stop and forget a {noun}", Done, (UnknownPlugin, WrongKind))
-        add_change(app, "DELETE", here.one, self.remove, remove)
-        add_change(app, "POST", f"{here.one}/restart", self.restart, _restart_call(noun))
-        add_change(app, "POST", f"{here.one}/rollback", self.rollback, _rollback_call(noun))
-        add_change(app, "PATCH", here.one, self.change, _change_call(noun))
+        add_change(app, "DELETE", here.one, self.remove, remove, Role.ADMIN)
+        # It fetches again, so it decides which code runs.
+        add_change(app, "POST", f"{here.one}/restart", self.restart, _restart_call(noun), Role.ADMIN)
+        add_change(app, "POST", f"{here.one}/rollback", self.rollback, _rollback_call(noun), Role.ADMIN)
+        add_change(app, "PATCH", here.one, self.change, _change_call(noun), Role.ADMIN)
         if here.kind is Kind.JOB:
             return
         errors = (UnknownPlugin, WrongKind, WrongState, PluginCrashed, TimedOut)
         start = Call(f"start_{noun}", "Start a task's cycles", DoneWithPlugin, errors)
-        add_change(app, "POST", f"{here.one}/start", self.start, start)
+        add_change(app, "POST", f"{here.one}/start", self.start, start, Role.OPERATOR)
         stop = Call(f"stop_{noun}", "Stop a task's cycles; its PVs stay", DoneWithPlugin, errors)
-        add_change(app, "POST", f"{here.one}/stop", self.stop, stop)
+        add_change(app, "POST", f"{here.one}/stop", self.stop, stop, Role.OPERATOR)
 
     async def add(self, request: Request, wait: Wait = True) -> Response:
         """Add a plugin."""
         context, wanted = context_of(request), await read_body(request, PluginRequest)
+        check_plugins(request, [wanted.name])
         try:
             await settle(context, context.client.add(wanted, self._collection.kind, wait))
         except UnknownPlugin as error:
@@ -129,6 +133,7 @@ def _add_call(noun: str) -> Call:
         status=201,
         more={202: {"model": DoneWithChecks, "description": "It is being loaded; ask for it at Location."}},
         body=PluginRequest,
+        names_in_body=True,
     )
 
 

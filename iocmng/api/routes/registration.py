@@ -10,13 +10,15 @@ from fastapi import Depends, FastAPI
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from iocmng.api.auth import authorize_change
+from iocmng.api.auth import authorize
 from iocmng.api.documentation import Answers, json_body, problem_answers
+from iocmng.core.access import Role
 from iocmng.core.builtin_pvs import Kind
-from iocmng.errors import Forbidden, IocmngError, ServerUnavailable, Unauthorized
+from iocmng.errors import Forbidden, IocmngError, ServerUnavailable, TooManyTries, Unauthorized
 
 BASE = "/api/v1"
 JSON = "application/json"
+ROLE = "x-iocmng-role"
 MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -67,6 +69,8 @@ class Call:
         needs_controller: Whether it answers 503 while the Controller has not been heard of.
         tag: Group in the documentation; unset: the collection's name.
         shown: Whether the documentation lists the call.
+        names_in_body: Whether the body names the plugins that are concerned. The route then has to ask
+            `auth.check_plugins`; of all other calls the path names the plugin, or it concerns none.
     """
 
     name: str
@@ -81,6 +85,7 @@ class Call:
     needs_controller: bool = True
     tag: str | None = None
     shown: bool = True
+    names_in_body: bool = False
 
 
 def json_answer(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -88,20 +93,26 @@ def json_answer(body: bytes, status: int = 200, headers: dict[str, str] | None =
     return Response(body, status_code=status, headers=headers, media_type=JSON)
 
 
-def add_read(app: FastAPI, path: str, endpoint: Callable[..., Any], call: Call) -> None:
-    """Add a call that changes nothing and is free for everyone."""
-    _add(app, "GET", path, endpoint, call, guarded=False)
+def add_read(app: FastAPI, path: str, endpoint: Callable[..., Any], call: Call, role: Role = Role.VIEWER) -> None:
+    """Add a call that changes nothing.
+
+    It is free for everyone where the server does not close its reads, unless it needs a higher role than the viewer's.
+    """
+    _add(app, "GET", path, endpoint, call, role, guarded=role is not Role.VIEWER)
 
 
-def add_change(app: FastAPI, method: str, path: str, endpoint: Callable[..., Any], call: Call) -> None:
-    """Add a call that changes something and asks who is calling before it reads anything."""
-    _add(app, method, path, endpoint, call, guarded=True)
+def add_change(app: FastAPI, method: str, path: str, endpoint: Callable[..., Any], call: Call, role: Role) -> None:
+    """Add a call that changes something, and asks who is calling before it reads anything."""
+    _add(app, method, path, endpoint, call, role, guarded=True)
 
 
-def _add(app: FastAPI, method: str, path: str, endpoint: Callable[..., Any], call: Call, *, guarded: bool) -> None:
-    errors = (*call.errors, Unauthorized, Forbidden) if guarded else call.errors
+def _add(
+    app: FastAPI, method: str, path: str, endpoint: Callable[..., Any], call: Call, role: Role, *, guarded: bool
+) -> None:
+    errors = (*call.errors, Unauthorized, Forbidden, TooManyTries) if guarded else call.errors
     errors = (*errors, ServerUnavailable) if call.needs_controller else errors
     success: Answers = {call.status: {"model": call.answer, "description": call.answer.__doc__ or ""}}
+    body = json_body(call.body, required=call.needs_body, media=call.media) if call.body else {}
     app.add_api_route(
         path,
         endpoint,
@@ -112,7 +123,7 @@ def _add(app: FastAPI, method: str, path: str, endpoint: Callable[..., Any], cal
         status_code=call.status,
         response_model=None,
         responses={**success, **problem_answers(*errors), **(call.more or {})},
-        dependencies=[Depends(authorize_change)] if guarded else [],
-        openapi_extra=json_body(call.body, required=call.needs_body, media=call.media) if call.body else None,
+        dependencies=[Depends(authorize(role, names_in_body=call.names_in_body))] if guarded else [],
+        openapi_extra={ROLE: role.value, **body},
         include_in_schema=call.shown,
     )

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from fastapi import FastAPI, Query, Request
 from starlette.responses import Response
 
+from iocmng.api.audit import caller_name, note
 from iocmng.api.bodies import read_body
 from iocmng.api.deps import PluginName, check_kind, context_of
 from iocmng.api.json_bytes import encode
@@ -15,6 +16,7 @@ from iocmng.api.routes.history import LARGEST_ID
 from iocmng.api.routes.registration import JOBS, PLUGINS, Call, Collection, add_change, add_read, json_answer
 from iocmng.api.run_schemas import RunAnswer, RunBegun, RunEnded, RunList, RunObject, RunRequest
 from iocmng.api.runs import result_object, run_error, run_object, run_summary
+from iocmng.core.access import Role
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.runs import RunRequest as Wanted
 from iocmng.core.runs import RunState
@@ -47,7 +49,7 @@ class JobRuns:
     def register(self, app: FastAPI) -> None:
         """Add the calls to the application."""
         here, noun = self._collection, self._collection.noun
-        add_change(app, "POST", f"{here.one}/run", self.run, _run_call(noun))
+        add_change(app, "POST", f"{here.one}/run", self.run, _run_call(noun), Role.OPERATOR)
         listed = Call(f"list_{noun}_runs", "List a job's runs, newest first", RunList, (InvalidRequest, *_ONE_OF))
         add_read(app, f"{here.one}/runs", self.list_runs, listed)
         one = (InvalidRequest, *_ONE_OF, UnknownRun)
@@ -59,7 +61,7 @@ class JobRuns:
             (*one, WrongState),
             more={202: {"model": RunEnded, "description": "It has been told to end; ask for it to see that it has."}},
         )
-        add_change(app, "DELETE", f"{here.one}/runs/{{run_id}}", self.cancel, cancel)
+        add_change(app, "DELETE", f"{here.one}/runs/{{run_id}}", self.cancel, cancel, Role.OPERATOR)
 
     async def run(self, request: Request, name: PluginName, wait: Wait = None) -> Response:
         """Run a job; answer with its result, or at once. A job that ends without success is a result, not an error."""
@@ -68,7 +70,9 @@ class JobRuns:
         if plugin := context.follower.plugins.get(name):
             check_kind(plugin, Kind.JOB)
         waits = body.wait if wait is None else wait
-        run, version = await context.client.run_job(name, Wanted(body.parameters, body.timeout), waits)
+        wanted = Wanted(body.parameters, body.timeout, who=caller_name(request))
+        run, version = await context.client.run_job(name, wanted, waits)
+        note(request.scope, run_id=run.id)
         await context.follower.wait_for(version)
         if not waits:
             message = f"run {run.id} of {name} is {run.state.value}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from iocmng.core.audit import AuditEntry, AuditQuery
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.log_lines import LogPage
 from iocmng.core.request import PluginChange, PluginRequest
@@ -69,6 +70,14 @@ class ControllerClient(Protocol):
 
     async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
         """Return a plugin's newest log lines, or the oldest of those behind the number `after`; oldest first."""
+        ...
+
+    async def add_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Keep entries of the audit; return when they are kept."""
+        ...
+
+    async def audit(self, query: AuditQuery) -> list[AuditEntry]:
+        """Return entries of the audit, newest first."""
         ...
 
     async def watch(self, epoch: str, after: int) -> Snapshot:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from iocmng.core.audit import AuditEntry, AuditQuery
 from iocmng.core.runs import Run, RunState
 from iocmng.core.state import Event, Generation, Loaded, PluginEntry
 
@@ -84,6 +85,14 @@ class StateStore(Protocol):
 
     def open_runs(self) -> list[Run]:
         """Return all runs that have not ended, of all jobs, oldest first."""
+        ...
+
+    def add_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Write entries of the audit; beyond the store's limit for their kind the oldest are dropped."""
+        ...
+
+    def audit(self, query: AuditQuery) -> list[AuditEntry]:
+        """Return entries of the audit, newest first."""
         ...
 
     def close(self) -> None:
