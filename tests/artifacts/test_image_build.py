@@ -132,8 +132,9 @@ def test_one_plugin_without_ray(builder, container, root, repository):
     place = root / "home/iocmng/plugin"
     shutil.copytree(repository, place)
     os.chown(place, 1000, 1000)
-    command = ("run", "--isolation", "chroot", *environment_options(LOOPBACK), container, "--")
-    with running(builder.command(*command, "tini", "--", "iocmng-run", "/home/iocmng/plugin", "--prefix", "ALONE")):
+    command = ("run", "--isolation", "chroot", *environment_options(LOOPBACK), container, "--", "tini", "--")
+    script = "cd ~/plugin && exec iocmng-run --module m --config config.yaml --prefix ALONE"
+    with running(builder.command(*command, "/bin/bash", "-c", script)):
         wait_for(lambda: caget("ALONE:A") == "7", "the PV answers", 60, 0.5)
 
 
