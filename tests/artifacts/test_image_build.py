@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.skipif(bool(missing()), reason=missing()),
 ]
 
-TOKEN = "of-this-test"
+TOKEN = "a-token-of-this-test"
 
 SERVING = "pvs: {outputs: {A: {type: int, value: 7}}}\n"
 
@@ -212,7 +212,7 @@ def running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
         finally:
             everything = [process.pid, *descendants_of(process.pid)]
             for pid in everything:
-                if command_of(pid).startswith("tini"):
+                if is_tini(pid):
                     os.kill(pid, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(60)
@@ -222,13 +222,15 @@ def running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
             process.wait(30)
 
 
-def command_of(pid: int) -> str:
+def is_tini(pid: int) -> bool:
+    """Tell whether a process is the image's tini; buildah starts it by its full path."""
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").lstrip()
-    return ""
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0]
+        return Path(command.decode(errors="replace")).name == "tini"
+    return False
 
 
 def iocmng_processes(pid: int) -> list[int]:
     """Return what runs below tini, Ray's processes included."""
-    (tini,) = [one for one in descendants_of(pid) if command_of(one).startswith("tini")]
+    (tini,) = [one for one in descendants_of(pid) if is_tini(one)]
     return [tini, *descendants_of(tini)]
