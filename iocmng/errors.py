@@ -11,6 +11,7 @@
     ├── DuplicatePlugin             409  duplicate-plugin
     ├── WrongState                  409  wrong-state          the call does not fit what the plugin is doing
     ├── RunCancelled                409  run-cancelled        the run that a call waited for was cancelled
+    ├── BodyTooSlow                 408  body-too-slow        the body did not arrive in time
     ├── BodyTooLarge                413  body-too-large
     ├── TooManyRuns                 429  too-many-runs        as many runs of a job wait as may
     ├── TooManyTries                429  too-many-tries       too many wrong credentials from one address, or from all
@@ -19,6 +20,7 @@
     ├── ServerUnavailable           503  server-unavailable   the Controller cannot be reached
     │   ├── StateUnavailable        503  state-unavailable    the state cannot be read or written
     │   └── ServerUnreachable       503  server-unreachable   a client gets no answer from the server
+    ├── NoPorts                     503  no-ports             the range of ports for IOCs is used up
     ├── TimedOut                    504  timed-out
     └── AuthorError                                           raised by plugin authors, or for their mistakes
         ├── TemporaryError          500  temporary-error      a cycle failed; try again after `delay`
@@ -178,6 +180,13 @@ class RunCancelled(IocmngError):
     http_status = 409
 
 
+class BodyTooSlow(IocmngError):
+    """The request's body did not arrive in time."""
+
+    code = "body-too-slow"
+    http_status = 408
+
+
 class BodyTooLarge(IocmngError):
     """The request's body is larger than the server takes."""
 
@@ -243,6 +252,13 @@ class ServerUnreachable(ServerUnavailable):
     """A client of the REST API gets no answer from the server."""
 
     code = "server-unreachable"
+
+
+class NoPorts(IocmngError):
+    """No two ports of the range for IOCs are free on the plugin's node."""
+
+    code = "no-ports"
+    http_status = 503
 
 
 class TimedOut(IocmngError):

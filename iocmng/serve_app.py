@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import ray
 from fastapi import FastAPI
 from ray import serve
+from ray._common.tls_utils import add_port_to_grpc_server
+from ray.serve._private import replica
 from ray.serve.context import _get_global_client  # pyright: ignore[reportPrivateUsage]  no public call tells it
 
 from iocmng.api.app import create_app
@@ -17,7 +20,7 @@ from iocmng.api.token_book import read_tokens_file
 from iocmng.base.audit_log import show_audit_log
 from iocmng.cluster.client import RayControllerClient
 from iocmng.core.ports.controller import ControllerClient
-from iocmng.settings import Settings, load_settings
+from iocmng.settings import Settings, is_loopback, load_settings
 
 APPLICATION_NAME = "iocmng"
 
@@ -34,6 +37,7 @@ class Api:
     """One replica of the REST API. It holds no state of its own but a copy of the Controller's snapshot."""
 
     def __init__(self, settings: Settings) -> None:
+        _stay_on_loopback()
         # Where the proxies listen is Serve's to know: http_options of a config file win over our own setting, and
         # whether a call without a token may change something depends on it.
         self._settings = settings.model_copy(update={"host": listening_address()[0]})
@@ -45,6 +49,17 @@ class Api:
 
     async def _connect(self) -> ControllerClient:
         return await RayControllerClient.connect(self._settings)
+
+
+def _stay_on_loopback() -> None:
+    """Let this replica's gRPC server, by which deployments call each other, listen where the whole of Ray does.
+
+    Serve binds it to all interfaces, without a way to say otherwise. Where Ray takes further nodes it has to be so.
+    """
+    address = ray.util.get_node_ip_address()
+    if is_loopback(address):
+        binds: Any = replica
+        binds.add_port_to_grpc_server = lambda server, _: add_port_to_grpc_server(server, f"{address}:0")
 
 
 def listening_address() -> tuple[str, int]:

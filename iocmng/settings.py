@@ -11,16 +11,28 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from iocmng.core.access import Role
+from iocmng.core.author_environment import check_further
 from iocmng.core.beamline_devices import read_devices
 from iocmng.core.devices import DeviceTable
 from iocmng.core.git_allow import check_pattern
+from iocmng.core.limits import Bytes, Limits, OpenFiles, Processes
 from iocmng.core.manifest import ResourceName
 from iocmng.core.names import check_prefix
-from iocmng.core.setting_values import check_key_url, check_origin, split_list, split_roles
+from iocmng.core.port_range import PortRange
+from iocmng.core.pv_access import check_host, check_user
+from iocmng.core.setting_values import (
+    check_key_url,
+    check_node_address,
+    check_origin,
+    check_umask,
+    read_uids,
+    split_list,
+    split_roles,
+)
 from iocmng.errors import InvalidRequest
 
 CONTAINER_PLUGINS_DIR = Path("/data/plugins")
@@ -124,6 +136,8 @@ class Settings(BaseSettings):
     https://dashboard.example.org; '*' only with read_token_required."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
     """Largest body of a request, in bytes."""
+    body_timeout: Seconds = 30.0
+    """Seconds in which the whole body of a request must have arrived."""
 
     disable_ophyd: bool = True
     """Skip ophyd devices."""
@@ -131,6 +145,16 @@ class Settings(BaseSettings):
     """Seconds that an ophyd device may take to connect to its IOC."""
     pva: bool = True
     """Protocol of linked PVs: PV Access, else Channel Access."""
+    access_file: Path | None = None
+    """EPICS access security file that every IOC loads; unset: made from access_hosts and access_users."""
+    access_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Hosts, by IPv4 address or name, from which clients may write inputs and control PVs, separated by commas or
+    blanks; unset: from everywhere."""
+    access_users: Annotated[tuple[str, ...], NoDecode] = ()
+    """Users, by the name that their client tells, who may write inputs and control PVs, separated by commas or blanks;
+    unset: all of them."""
+    epics_ports: str | None = None
+    """TCP ports for the IOCs of a node, as FIRST-LAST, two for each plugin; unset: EPICS takes any."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log lines to show."""
 
@@ -138,11 +162,16 @@ class Settings(BaseSettings):
     """Ray cluster to join; unset: RAY_ADDRESS, and without it a Ray of its own."""
     keep: bool = False
     """Leave the plugins running when the server ends; a later one joins them again."""
+    ray_host: str = "127.0.0.1"
+    """Address of this machine on which a Ray of its own takes further nodes; Ray then listens on all interfaces, and
+    asks for its token."""
+    ray_port: Annotated[int | None, Field(ge=1024, le=65535)] = None
+    """Port at which further nodes join a Ray of its own; unset: a free one."""
     ray_dashboard: bool = False
     """Start Ray's dashboard with a Ray of its own; `ray job submit` and `serve deploy` need it."""
     ray_dashboard_host: str = "127.0.0.1"
-    """Address on which the dashboard listens; another one only with RAY_AUTH_MODE=token, because whoever reaches it can
-    run code here."""
+    """Address on which the dashboard listens; another one not with RAY_AUTH_MODE=disabled, because whoever reaches it
+    could run code here."""
     ray_dashboard_port: Annotated[int, Field(ge=1, le=65535)] = 8265
     """Port of the dashboard."""
     serve_proxy: Literal["python", "haproxy"] = "python"
@@ -157,6 +186,25 @@ class Settings(BaseSettings):
     """Ray resource, such as `ioc`, that a node must offer so that plugins run there; unset: they run on any node."""
     plugin_node_timeout: Seconds = 60.0
     """Seconds for which the start of a plugin waits until a node with plugin_resource has joined."""
+    plugin_memory: Bytes | None = None
+    """Memory that each process of a plugin may take, such as 512Mi or 2Gi; `limits` of its config.yaml may ask for
+    less. Unset: what config.yaml says, without a limit where it says nothing."""
+    plugin_open_files: OpenFiles | None = None
+    """The same for open files and connections."""
+    plugin_processes: Processes | None = None
+    """The same for processes that its code has started."""
+    plugin_env: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names of variables that plugins may see beside PATH, EPICS_… and other harmless ones, separated by commas or
+    blanks; NAME* stands for all that begin so."""
+    plugin_umask: Annotated[str, BeforeValidator(check_umask)] = "077"
+    """What the files that plugins make deny to others, in octal."""
+    plugin_user: str | None = None
+    """User as which all plugins run; for a server that runs as root."""
+    plugin_uids: Annotated[
+        tuple[int, int] | None, BeforeValidator(read_uids, json_schema_input_type=str | None), NoDecode
+    ] = None
+    """User numbers, first-last, of which each plugin gets one of its own and keeps it; for a server that runs as root.
+    One plugin cannot read another's files then."""
     map_worker_cpus: Annotated[float, Field(gt=0, le=64)] = 0.9
     """CPUs that Ray books for each process that works for a map(); a little less than one, or the bookings of the
     plugins would leave one CPU unused."""
@@ -169,6 +217,8 @@ class Settings(BaseSettings):
     """Largest number of files and directories of a plugin."""
     requirements_timeout: Seconds = 300.0
     """Seconds that the installation of a plugin's requirements may take."""
+    requirements_max_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024 * 1024 * 1024
+    """What the installation of a plugin's requirements may write, in bytes; it is ended beyond."""
     import_timeout: Seconds = 60.0
     """Seconds that the import and the checks of a plugin may take."""
     initialize_timeout: Seconds = 30.0
@@ -202,12 +252,17 @@ class Settings(BaseSettings):
     def _legal_prefix(cls, value: str | None) -> str | None:
         return check_prefix(value) if value else None
 
+    @field_validator("ray_host")
+    @classmethod
+    def _legal_ray_host(cls, value: str) -> str:
+        return check_node_address(value)
+
     @field_validator("local_roots", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
-    @field_validator("git_allow", "cors_origins", mode="before")
+    @field_validator("git_allow", "cors_origins", "access_hosts", "access_users", "plugin_env", mode="before")
     @classmethod
     def _split_list(cls, value: Any) -> Any:
         return split_list(value)
@@ -231,6 +286,26 @@ class Settings(BaseSettings):
     @classmethod
     def _legal_patterns(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None if value is None else tuple(check_pattern(pattern) for pattern in value)
+
+    @field_validator("access_hosts")
+    @classmethod
+    def _legal_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(check_host, value))
+
+    @field_validator("access_users")
+    @classmethod
+    def _legal_users(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(check_user, value))
+
+    @field_validator("epics_ports")
+    @classmethod
+    def _legal_ports(cls, value: str | None) -> str | None:
+        return value if value is None else str(PortRange.of(value))
+
+    @field_validator("plugin_env")
+    @classmethod
+    def _legal_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_further(name) for name in value)
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -262,6 +337,23 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _one_way_to_say_access(self) -> Settings:
+        if self.access_file is not None and (self.access_hosts or self.access_users):
+            raise ValueError(
+                "IOCMNG_ACCESS_FILE says all of it: write the hosts and users into it, and unset IOCMNG_ACCESS_HOSTS "
+                "and IOCMNG_ACCESS_USERS"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_users(self) -> Settings:
+        if self.plugin_user is not None and self.plugin_uids is not None:
+            raise ValueError(
+                "IOCMNG_PLUGIN_USER gives all plugins one user and IOCMNG_PLUGIN_UIDS each its own: set one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _resolved(self) -> Settings:
         # Frozen for everyone else: paths are made absolute once, so that all processes mean the same place.
         roots = self.local_roots if self.local_roots is not None else (Path.cwd(), self.plugins_dir)
@@ -272,6 +364,7 @@ class Settings(BaseSettings):
             "state_key_file": self.state_key_file and self.state_key_file.expanduser().absolute(),
             "secrets_dir": self.secrets_dir and self.secrets_dir.expanduser().absolute(),
             "allowed_signers": self.allowed_signers and self.allowed_signers.expanduser().absolute(),
+            "access_file": self.access_file and self.access_file.expanduser().absolute(),
             "gpg_home": self.gpg_home and self.gpg_home.expanduser().absolute(),
             "ssh_known_hosts": self.ssh_known_hosts and self.ssh_known_hosts.expanduser().absolute(),
             "tokens_file": self.tokens_file and self.tokens_file.expanduser().absolute(),
@@ -283,6 +376,11 @@ class Settings(BaseSettings):
         for name, value in values.items():
             object.__setattr__(self, name, value)
         return self
+
+    @property
+    def port_range(self) -> PortRange | None:
+        """The TCP ports for the IOCs of a node."""
+        return PortRange.of(self.epics_ports) if self.epics_ports else None
 
     @property
     def is_loopback(self) -> bool:
@@ -308,6 +406,22 @@ class Settings(BaseSettings):
     def values_dir(self, plugin: str) -> Path:
         """Return where the saved PV values of a plugin lie."""
         return self.all_values_dir / plugin
+
+    @property
+    def all_work_dir(self) -> Path:
+        """Where the working directories of all plugins lie."""
+        return self.state / "work"
+
+    def work_dir(self, plugin: str) -> Path:
+        """Return the working directory of a plugin."""
+        return self.all_work_dir / plugin
+
+    @property
+    def plugin_limits(self) -> Limits:
+        """What the site allows each process of a plugin."""
+        return Limits.model_construct(
+            memory=self.plugin_memory, open_files=self.plugin_open_files, processes=self.plugin_processes
+        )
 
     @property
     def roots(self) -> tuple[Path, ...]:

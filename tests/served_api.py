@@ -166,8 +166,10 @@ class ServedApi:
 
 
 @contextmanager
-def served(controller: FakeController, port: int = 0, **settings: Any) -> Iterator[ServedApi]:
-    """Serve the API on a fake Controller until the block ends."""
+def served(
+    controller: FakeController, port: int = 0, *, scripted_runs: bool = True, **settings: Any
+) -> Iterator[ServedApi]:
+    """Serve the API on a fake Controller until the block ends; its runs follow a script unless told otherwise."""
     runs = ScriptedRuns()
     with socket.create_server(("127.0.0.1", port)) as listener:
         api = ServedApi(listener.getsockname()[1], controller, runs)
@@ -179,7 +181,7 @@ def served(controller: FakeController, port: int = 0, **settings: Any) -> Iterat
             async with app.router.lifespan_context(app):
                 yield
 
-        whole = Starlette(routes=[*runs.routes(), Mount("/", app)], lifespan=lifespan)
+        whole = Starlette(routes=[*(runs.routes() if scripted_runs else ()), Mount("/", app)], lifespan=lifespan)
         server = uvicorn.Server(uvicorn.Config(whole, log_level="critical", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()

@@ -17,6 +17,7 @@ from iocmng.api import problems, routes
 from iocmng.api.audit import AuditCalls, Caller
 from iocmng.api.audit_trail import AuditTrail, TrailLimits
 from iocmng.api.auth import ClosedReads
+from iocmng.api.browser_guard import BrowserGuard, asks_nobody
 from iocmng.api.deps import Context, context_in
 from iocmng.api.documentation import install_documentation
 from iocmng.api.event_hub import EventHub, StreamLimits
@@ -65,9 +66,11 @@ def create_app(
     routes.register(app)
     problems.install(app)
     install_documentation(app)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, timeout=settings.body_timeout)
     if settings.read_token_required:
         app.add_middleware(ClosedReads, guard_of=lambda: context_in(app).guard)
+    if asks_nobody(settings):
+        app.add_middleware(BrowserGuard, origins=settings.cors_origins)
     app.add_middleware(UnexpectedErrors)
     if settings.cors_origins:  # around the errors, too: a page may read why a call has failed
         app.add_middleware(CORSMiddleware, **_cors(settings.cors_origins))

@@ -39,6 +39,10 @@ def problem_answer(description: str, model: type[BaseModel] = Problem) -> dict[s
     }
 
 
+UNREADABLE: Answers = {415: problem_answer("The body is packed (Content-Encoding), or is a multipart form.")}
+"""What every call with a body may answer beside its errors."""
+
+
 def json_body(model: type[BaseModel], *, required: bool, media: Sequence[str]) -> dict[str, Any]:
     """Return the `openapi_extra` of a route that reads this body."""
     schema = {"schema": {"$ref": _REF.format(model=model.__name__)}}

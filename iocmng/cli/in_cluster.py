@@ -53,7 +53,7 @@ def cluster_client() -> Iterator[Client]:
             )
         with _served(controller) as path:
             transport = httpx.HTTPTransport(uds=str(path))
-            with Client("http://iocmng-controller", transport=transport) as client:
+            with Client("http://localhost", transport=transport) as client:
                 yield client
     finally:
         ray.shutdown()

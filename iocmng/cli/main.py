@@ -53,11 +53,14 @@ def server(
     stop: StopOption = False,
 ) -> None:
     """Start the server: REST API, Controller, and plugins."""
-    from iocmng.cli.server import run_server, stop_kept
+    from iocmng.cli import ray_environment
     from iocmng.settings import load_settings
 
     flags = {"host": host, "port": port, "plugins_config": plugins_config, "prefix": prefix, "log_level": log_level}
     settings = load_settings(config, keep=keep, **flags)
+    ray_environment.prepare(settings)
+    from iocmng.cli.server import run_server, stop_kept  # Ray, which reads the environment
+
     if stop:
         stop_kept(settings)
     else:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -17,30 +18,19 @@ from typing import Any, Literal
 
 import ray
 from ray._private import parameter  # no public call chooses the agent's port
+from ray.exceptions import RayError
 
+from iocmng.cli import ray_environment
 from iocmng.cluster.names import NAMESPACE
 from iocmng.errors import ServerUnavailable
 from iocmng.settings import Settings, is_loopback
+from iocmng.store.private_file import make_private_file
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Bundles are small; Ray's default is a third of the memory."""
 
-RAY_DEFAULTS = {
-    "RAY_memory_monitor_refresh_ms": "0",  # it would kill small innocent actors
-    "RAY_AUTH_MODE": "disabled",  # else it depends on a file in the user's home
-    "RAY_USAGE_STATS_ENABLED": "0",
-    # glibc's arenas, one for each of Ray's many threads, made the Controller grow five times as fast with each add.
-    "MALLOC_ARENA_MAX": "2",
-    "RAY_worker_niceness": "0",  # Ray's 15 would let anything else on the machine starve IOCs and API
-    # Serve kills a proxy that is not ready in time and begins anew: on a loaded machine 5 s are never enough.
-    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
-    "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "60",
-    # A proxy that died is missed after three of these; with Ray's 10 s the API would be away for half a minute.
-    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
-}
-
-SECRETS = ("IOCMNG_TOKEN", "IOCMNG_STATE_KEY", "IOCMNG_STATE_URL")
-"""Variables that Ray's processes must not inherit: author's code runs in some of them."""
+HELD = {"state_dir", "ray_host", "ray_dashboard", "ray_dashboard_host", "ray_dashboard_port"}
+"""Settings of the process that holds a kept Ray; the rest is in the environment that it inherits."""
 
 KEPT_START_TIMEOUT = 60.0
 KEPT_END_TIMEOUT = 20.0
@@ -82,13 +72,18 @@ class KeptRay:
 def start_ray(settings: Settings, environment: dict[str, str]) -> Kind:
     """Start or join the Ray that the settings ask for; a kept one that lives is joined in any case.
 
+    Args:
+        settings: The server's settings, for which ray_environment.prepare() has been called.
+        environment: What Ray's processes shall have in their environment besides.
+
     Raises:
         ServerUnavailable: If that is not possible.
     """
-    _set_environment(environment)
+    ray_environment.set_defaults(environment)
     if settings.ray_address is not None:
         _init(settings.ray_address, {})
         return "joined"
+    _make_token(settings)
     kept = find_kept(settings)
     if kept is None and settings.keep:
         kept = _start_kept(settings)
@@ -97,11 +92,6 @@ def start_ray(settings: Settings, environment: dict[str, str]) -> Kind:
         return "kept"
     _init("local", _own_options(settings))
     return "own"
-
-
-def dashboard_is_safe(settings: Settings) -> bool:
-    """Tell whether only this machine, or whoever has a token, can submit jobs."""
-    return is_loopback(settings.ray_dashboard_host) or os.environ.get("RAY_AUTH_MODE") == "token"
 
 
 def find_kept(settings: Settings) -> KeptRay | None:
@@ -120,7 +110,6 @@ def forget_kept(settings: Settings) -> None:
 
 def hold(settings: Settings) -> None:
     """Start a Ray and hold it until SIGTERM: the whole life of the process that keeps one."""
-    _set_environment({})
     _init("local", _own_options(settings))
     kept = KeptRay(os.getpid(), _start_time(os.getpid()), ray.get_runtime_context().gcs_address)
     note = _note(settings)
@@ -140,9 +129,7 @@ def _start_kept(settings: Settings) -> KeptRay:
                 sys.executable,
                 "-m",
                 "iocmng.cli.hold_ray",
-                settings.model_dump_json(
-                    include={"state_dir", "ray_dashboard", "ray_dashboard_host", "ray_dashboard_port"}
-                ),
+                settings.model_dump_json(include=HELD),
             ],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -158,16 +145,22 @@ def _start_kept(settings: Settings) -> KeptRay:
     raise ServerUnavailable(f"no Ray that is kept could be started; its log: {log}")
 
 
-def _set_environment(environment: dict[str, str]) -> None:
-    for name in SECRETS:
-        os.environ.pop(name, None)
-    for name, value in (RAY_DEFAULTS | environment).items():
-        os.environ.setdefault(name, value)
-    # A job is a command line such as `iocmng job run scan`, and must find the iocmng that runs here.
-    here = str(Path(sys.executable).parent)
-    path = os.environ.get("PATH", os.defpath)
-    if here not in path.split(os.pathsep):
-        os.environ["PATH"] = f"{here}{os.pathsep}{path}"
+def _make_token(settings: Settings) -> None:
+    """Make the token of our own Ray where there is none; it stays, so that scripts of the site can rely on it."""
+    file = ray_environment.token_file(settings)
+    if os.environ.get(ray_environment.TOKEN_PATH) != str(file) or not ray_environment.asks_for_token():
+        return
+    try:
+        if not file.exists():
+            make_private_file(file, secrets.token_hex(32).encode())
+        is_empty = not file.read_bytes().strip()
+    except OSError as error:
+        raise ServerUnavailable(
+            f"the token of Ray in {file} cannot be read or made: {error.strerror}; see that this user may read it and "
+            "that its disk has room, or give a token in RAY_AUTH_TOKEN"
+        ) from error
+    if is_empty:
+        raise ServerUnavailable(f"the token of Ray in {file} is empty; remove the file, and the server makes a new one")
 
 
 @contextlib.contextmanager
@@ -186,6 +179,8 @@ def _any_agent_port() -> Iterator[None]:
 
 def _own_options(settings: Settings) -> dict[str, Any]:
     options: dict[str, Any] = {"include_dashboard": settings.ray_dashboard, "object_store_memory": OBJECT_STORE_BYTES}
+    if not is_loopback(settings.ray_host):
+        options["_node_ip_address"] = settings.ray_host
     if not settings.ray_dashboard:
         return options
     return options | {"dashboard_host": settings.ray_dashboard_host, "dashboard_port": settings.ray_dashboard_port}
@@ -196,7 +191,7 @@ def _init(address: str, options: dict[str, Any]) -> None:
     try:
         with _any_agent_port():
             ray.init(address=address, **quiet, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         place = "this machine" if address == "local" else address
         raise ServerUnavailable(f"cannot start or join Ray at {place}: {error}") from error
 

@@ -25,10 +25,12 @@ from iocmng.core.manifest_text import parse_manifest
 from iocmng.core.names import check_plugin_name, check_prefix, site_prefix
 from iocmng.core.ports.plugin import DeviceProvider
 from iocmng.core.spec import RecordInfo
+from iocmng.epics.access import read_access
 from iocmng.epics.clients import EpicsPvClient
-from iocmng.epics.ioc import SoftIoc
+from iocmng.epics.ioc import PORTS_FILE, SiteRules, SoftIoc
 from iocmng.errors import InvalidRequest, IocmngError, PluginRejected
 from iocmng.loading.checks import check_syntax, read_manifest
+from iocmng.loading.confinement import allowed_limits, apply_limits
 from iocmng.loading.importer import load_class
 from iocmng.ophyd import device_provider
 from iocmng.settings import Settings, load_settings
@@ -131,9 +133,9 @@ def run_plugin(options: RunOptions) -> NoReturn:
     pv_prefix = check_prefix(prefix) if prefix is not None else site_prefix(settings.prefix, settings.beamline())
     devices = _devices(settings)
     pv_client.install(EpicsPvClient(settings.pva))
-    host = PluginHost(SoftIoc(), time)
     # Not where the server keeps its own: one of its plugins may have the same name.
     values = settings.state.joinpath("run-values", *pv_prefix.split(":"))
+    host = PluginHost(_ioc(settings, values), time)
     try:
         records = _build(host, signals, options, pv_prefix, settings, values, devices)
         ca_port, pva_port = signals.result(host.thread.submit(host.serve))
@@ -173,6 +175,15 @@ def _devices(settings: Settings) -> DeviceProvider | None:
     return device_provider(table, settings.device_timeout)
 
 
+def _ioc(settings: Settings, values: Path) -> SoftIoc:
+    access = read_access(settings)
+    for warning in access.warnings:
+        _say(f"iocmng: {warning}")
+    ioc = SoftIoc()
+    ioc.rules = SiteRules(access.text, settings.port_range, values / PORTS_FILE)
+    return ioc
+
+
 def _build(
     host: PluginHost,
     signals: _Signals,
@@ -185,6 +196,7 @@ def _build(
     directory, manifest = options.directory.resolve(), _manifest(options)
     name = check_plugin_name(options.name or directory.name)
     module = options.module.rpartition(".")[2] if options.module else None
+    signals.result(host.thread.submit(apply_limits, allowed_limits(manifest, settings)))
     loading: Future[type[PluginBase]] = host.thread.submit(load_class, str(directory), None, manifest, module)
     try:
         cls = signals.result(loading)

@@ -17,10 +17,12 @@ from ray.exceptions import RayError
 from iocmng.api.guard import access_warnings
 from iocmng.api.token_book import read_tokens_file
 from iocmng.cli.haproxy import HaProxy
-from iocmng.cli.own_ray import Kind, dashboard_is_safe, find_kept, forget_kept, start_ray
+from iocmng.cli.own_ray import Kind, find_kept, forget_kept, start_ray
 from iocmng.cli.service_manager import ServiceManager
 from iocmng.cluster.client import RayControllerClient
+from iocmng.epics.access import read_access
 from iocmng.errors import InvalidRequest, IocmngError, ServerUnavailable
+from iocmng.loading.plugin_users import check_users
 from iocmng.serve_app import APPLICATION_NAME, application, listening_address
 from iocmng.settings import Settings
 from iocmng.store import open_store
@@ -83,14 +85,12 @@ def _check(settings: Settings) -> None:
         raise InvalidRequest(f"there is no plugins file {settings.plugins_config}")
     if settings.tokens_file is not None:
         read_tokens_file(settings.tokens_file)
-    if settings.ray_dashboard and not dashboard_is_safe(settings):
-        raise InvalidRequest(
-            f"ray_dashboard_host {settings.ray_dashboard_host} lets other machines run code here; set "
-            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or let the dashboard listen on 127.0.0.1"
-        )
     if settings.keep and settings.serve_proxy == "haproxy":
         raise InvalidRequest("keep does not go together with serve_proxy haproxy: choose one of them")
+    for warning in read_access(settings).warnings:
+        _say(f"iocmng: {warning}")
     _make_directory(settings.state)
+    check_users(settings)
     if find_kept(settings) is not None or settings.ray_address is not None:
         return  # what runs there holds the state, and maybe the port
     _check_port(settings)

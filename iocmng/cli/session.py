@@ -89,7 +89,10 @@ def open_session(url: str | None, token_file: Path | None, cluster: bool, as_jso
     output = Output(as_json)
     with ExitStack() as stack:
         if cluster or (url is None and is_ray_job()):
-            from iocmng.cli.in_cluster import cluster_client
+            from iocmng.cli import ray_environment
+
+            ray_environment.prepare_command()
+            from iocmng.cli.in_cluster import cluster_client  # Ray, which reads the environment
 
             client = stack.enter_context(cluster_client())
         else:

@@ -19,6 +19,7 @@ from iocmng.core.ports.store import StateStore
 from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.core.runs import Run, RunLimits, RunRequest, RunState
 from iocmng.core.state import Applied, Event, Generation, Snapshot
+from iocmng.epics.access import read_access
 from iocmng.errors import InvalidRequest
 from iocmng.loading.plugins_file import read_plugins_file
 from iocmng.settings import Settings
@@ -131,7 +132,10 @@ class ControllerActor:
         for problem in devices.problems:
             _log.warning("%s: %s", settings.beamline_config, problem)
         if self._launcher is None:
-            self._launcher = RayLauncher(settings.without_secrets(), devices)
+            access = await asyncio.to_thread(read_access, settings)
+            for warning in access.warnings:
+                _log.warning("%s", warning)
+            self._launcher = RayLauncher(settings.without_secrets(), devices, access.text)
         store = await asyncio.to_thread(open_state, settings)
         controller = Controller(
             self._launcher,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import socket
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -14,13 +15,16 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from iocmng.cluster.lease import CLEANUP_LIMIT
 from iocmng.errors import ServerUnavailable
-from iocmng.settings import Settings
+from iocmng.settings import Settings, is_loopback
 
 MARGIN = 2.0
 """Seconds on top of the lease, for clocks that run differently and for the end of a process."""
 
 ANSWER_TIMEOUT = 5.0
 """Seconds after which a node that is asked for a trifle counts as unreachable."""
+
+SOMEWHERE = ("192.0.2.1", 9)
+"""An address of no machine (RFC 5737): the way to it tells the own one. Nothing is sent there."""
 
 HEAD = {"node:__internal_head__": 0.001}
 """A resource that only the head node has, whatever its name."""
@@ -37,6 +41,17 @@ def lease_bound(settings: Settings) -> float:
 def own_node() -> str:
     """Return the id of the node on which this process runs."""
     return ray.get_runtime_context().get_node_id()
+
+
+def machine_address() -> str:
+    """Return the address at which other machines reach this one; a Ray that takes no further nodes does not know it."""
+    address = ray.util.get_node_ip_address()
+    if not is_loopback(address):
+        return address
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(SOMEWHERE)
+        return probe.getsockname()[0]
+    return address
 
 
 def living_nodes() -> set[str]:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from iocmng.core.names import record_name
+from iocmng.core.port_range import PortRange
+from iocmng.core.pv_access import access_rules
 from iocmng.core.pv_fields import Direction, PvValue, Severity
 from iocmng.core.pvs import DeclaredPv
 from iocmng.core.spec import RecordInfo
-from iocmng.epics.loader import load_epics, server_ports
+from iocmng.epics.loader import build_ioc, load_epics, server_ports
+from iocmng.epics.ports import ClaimedPorts
 from iocmng.epics.records import make_record, record_type
-from iocmng.errors import CheckFailure, PluginRejected, PvValueError, UnknownPv, WrongState
+from iocmng.errors import CheckFailure, NoPorts, PluginRejected, PvValueError, UnknownPv, WrongState
+
+PORTS_FILE = "ports"
+"""Name of the file, beside a plugin's saved values, that keeps the ports of its IOC."""
 
 
 class _OwnPut(threading.local):
@@ -57,12 +65,33 @@ def _dispatch(
         completion(*completion_args)
 
 
+@dataclass(frozen=True, slots=True)
+class SiteRules:
+    """What a site asks of every IOC.
+
+    Attributes:
+        access: The text of an access security file.
+        ports: Where the IOC may listen; None leaves it to EPICS.
+        memory: File that keeps the IOC's ports for the next time.
+    """
+
+    access: str = access_rules((), ())
+    ports: PortRange | None = None
+    memory: Path | None = None
+
+
 class SoftIoc:
-    """Serves one set of records; a process can do that once (iocInit cannot be undone)."""
+    """Serves one set of records; a process can do that once (iocInit cannot be undone).
+
+    Attributes:
+        rules: What the site asks; set before build().
+    """
 
     def __init__(self) -> None:
+        self.rules = SiteRules()
         self._records: dict[str, tuple[DeclaredPv, Any]] = {}
         self._built = False
+        self._claimed: ClaimedPorts | None = None
 
     def build(
         self, pv_prefix: str, pvs: Sequence[DeclaredPv], on_write: Callable[[str, PvValue], None]
@@ -71,12 +100,30 @@ class SoftIoc:
 
         Raises:
             PluginRejected: For the step `records`, if EPICS refuses one.
+            NoPorts: If the site's range of ports is used up.
             WrongState: If this process has built an IOC already.
         """
         if self._built:
             raise WrongState("this process has an IOC already, and EPICS allows one")
         self._built = True
-        epics = load_epics()
+        if self.rules.ports is not None:
+            self._claimed = ClaimedPorts(self.rules.ports, pv_prefix, self.rules.memory)
+        with self._claimed.for_epics() if self._claimed else nullcontext():
+            self._build(load_epics(), pv_prefix, pvs, on_write)
+        # EPICS takes any port where it cannot have the one it was told, and only says so.
+        if self._claimed is not None and server_ports() != self._claimed.pair:
+            raise NoPorts(
+                f"another program has taken one of the ports {self._claimed.pair} while the IOC was made; start the "
+                "plugin again"
+            )
+        return tuple(
+            RecordInfo(record_name(pv_prefix, pv.name), record_type(pv), pv.direction.value, pv.built_in) for pv in pvs
+        )
+
+    def _build(
+        self, epics: Any, pv_prefix: str, pvs: Sequence[DeclaredPv], on_write: Callable[[str, PvValue], None]
+    ) -> None:
+        epics.register()  # the PV Access server listens from here on
         epics.builder.SetDeviceName(pv_prefix)
         for declared in pvs:
             self._records[declared.name] = (declared, self._make(epics, declared, on_write))
@@ -86,15 +133,14 @@ class SoftIoc:
             raise _refused(f"EPICS refused the database of {pv_prefix} {error}".strip()) from error
         epics.device.dispatcher = _dispatch
         with _making_own_put():  # records process once, so that initial values meet their alarm limits
-            failed = epics.db.iocBuild() != 0
-        if failed:
+            is_built = build_ioc(self.rules.access, pv_prefix)
+        if not is_built:
             raise _refused(f"EPICS could not build the IOC of {pv_prefix}; see the process's log")
-        return tuple(
-            RecordInfo(record_name(pv_prefix, pv.name), record_type(pv), pv.direction.value, pv.built_in) for pv in pvs
-        )
 
     def run(self) -> tuple[int, int]:
         """Begin to answer clients; return the CA and the PVA port."""
+        if self._claimed is not None:
+            self._claimed.remember()
         load_epics().db.iocRun()
         return server_ports()
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import os
-from functools import cache
-from pathlib import Path
+import tempfile
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
-ACCESS_FILE = Path(__file__).with_name("access.acf")
-"""Access security: clients read outputs and nothing more. cainfo shows it, and screens can grey such fields out."""
+from iocmng.epics.access_check import epics_library, substitutions
 
 
 @cache
 def load_epics() -> Any:
-    """Import softioc and register everything that needs no records; return its modules in one namespace.
+    """Import softioc, with the PV Access server; return its modules in one namespace.
 
     It takes up to two seconds, so a warm process does it before it knows its plugin.
     """
@@ -30,9 +29,28 @@ def load_epics() -> Any:
     # The PV Access server: what softioc.iocInit does, done apart, because iocBuild and iocRun are called apart.
     softioc.dbLoadDatabase("pvxsIoc.dbd", pvxslibs.path.dbd_path, None)
     ctypes.CDLL(find_dso("pvxslibs.lib.pvxsIoc"), ctypes.RTLD_GLOBAL)
-    imports.registerRecordDeviceDriver(pdbbase)
-    dbCore.asSetFilename(os.fsencode(ACCESS_FILE))
-    return SimpleNamespace(alarm=alarm, builder=builder, device=device, db=dbCore)
+    return SimpleNamespace(
+        alarm=alarm,
+        builder=builder,
+        device=device,
+        db=dbCore,
+        register=partial(imports.registerRecordDeviceDriver, pdbbase),
+    )
+
+
+def build_ioc(access: str, pv_prefix: str) -> bool:
+    """Build the IOC with these access security rules; tell whether EPICS could.
+
+    cainfo shows the rights that a client has, and screens can grey fields out.
+    """
+    db = load_epics().db
+    epics_library()
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".acf") as file:
+        file.write(access)
+        file.flush()
+        db.asSetFilename(os.fsencode(file.name))
+        db.asSetSubstitutions(substitutions(pv_prefix))
+        return db.iocBuild() == 0
 
 
 def server_ports() -> tuple[int, int]:

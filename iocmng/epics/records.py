@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from iocmng.core.pv_access import group_of
 from iocmng.core.pv_fields import Alarms, Direction, PvValue
 from iocmng.core.pvs import BoolPv, DeclaredPv, EnumPv, FloatPv, IntPv, StringPv
 
 _STATE_PREFIXES = ("ZR", "ON", "TW", "TH", "FR", "FV", "SX", "SV", "EI", "NI", "TE", "EL", "TV", "TT", "FT", "FF")
-
-
-OUTPUT_GROUP = "OUTPUT"
-"""Access security group of the records that only the plugin writes."""
 
 
 def record_type(declared: DeclaredPv) -> str:
@@ -26,7 +23,7 @@ def make_record(builder: Any, declared: DeclaredPv, on_put: Callable[[PvValue], 
     """Create the record of a declared PV.
 
     Inputs become output records (ao, bo, …), because clients write them; outputs become input records (ai, bi, …),
-    which access security (access.acf) keeps from clients. Their DISP field would not: a client can clear it.
+    which access security keeps from clients by their group. Their DISP field would not: a client can clear it.
 
     Args:
         builder: softioc's builder, with the device name set.
@@ -38,7 +35,7 @@ def make_record(builder: Any, declared: DeclaredPv, on_put: Callable[[PvValue], 
     if is_input:
         fields |= {"on_update": on_put, "always_update": True, "PINI": "YES"}
     else:
-        fields |= {"SCAN": "Passive", "DISP": 0, "ASG": OUTPUT_GROUP}
+        fields |= {"SCAN": "Passive", "DISP": 0}
     match declared.pv:
         case FloatPv() as pv:
             make = builder.aOut if is_input else builder.aIn
@@ -59,7 +56,7 @@ def make_record(builder: Any, declared: DeclaredPv, on_put: Callable[[PvValue], 
 
 
 def _common_fields(declared: DeclaredPv) -> dict[str, Any]:
-    fields: dict[str, Any] = {"initial_value": declared.pv.coerce(declared.pv.value)}
+    fields: dict[str, Any] = {"initial_value": declared.pv.coerce(declared.pv.value), "ASG": group_of(declared)}
     if declared.pv.desc:
         fields["DESC"] = declared.pv.desc
     return fields

@@ -77,4 +77,5 @@ def _own_words(text: str) -> str:
     remote = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
     fatal = [line.partition(":")[2].strip() for line in lines if line.lower().startswith(("fatal:", "error:"))]
     words = [word for word in (*remote[:2], *fatal[:1]) if word.strip("=- ")]
-    return " ".join(" ".join(words or lines[:1]).split())[:MAX_QUOTED]
+    text = "".join(letter if letter.isprintable() else " " for letter in " ".join(words or lines[:1]))
+    return " ".join(text.split())[:MAX_QUOTED]

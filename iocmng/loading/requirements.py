@@ -10,13 +10,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import uv
 from packaging.utils import canonicalize_name
 
-from iocmng.errors import CheckFailure, PluginRejected
 from iocmng.loading.base_environment import (
     BaseEnvironment,
     fits,
@@ -25,29 +25,15 @@ from iocmng.loading.base_environment import (
     running_environment,
 )
 from iocmng.loading.bundles import packages_directory
-from iocmng.loading.processes import Deadline, finish, inherited_environment
+from iocmng.loading.processes import Deadline, Finished, finish, inherited_environment
+from iocmng.loading.requirement_lines import FILE_NAME, Line, read_lines, rejected
 from iocmng.loading.tree import tree_digest
 from iocmng.loading.uv_errors import condense
+from iocmng.loading.write_limit import WriteLimit, WroteTooMuch, bytes_below
 from iocmng.settings import Settings
 
-FILE_NAME = "requirements.txt"
-MAX_BYTES = 256 * 1024
-
-_COMMENT = re.compile(r"(^|\s)#.*$")
-_NAMES_A_FILE = re.compile(r"^(?:-[rcf]|--requirement|--constraint|--find-links)[\s=]*(?P<file>\S+)")
-_ARCHIVES = (".whl", ".tar.gz", ".zip")
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One requirement or option of the file, continuation lines joined.
-
-    Attributes:
-        number: Line it begins at, counted from 1.
-    """
-
-    number: int
-    text: str
+_FILE_TOO_LARGE = re.compile(r"File too large \(os error 27\)")
+"""What uv says where it may write no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +60,14 @@ def install(requirements: Path, workspace: Path, settings: Settings) -> Installe
     Raises:
         PluginRejected: Step dependencies.
     """
-    lines = _read(requirements)
+    lines = read_lines(requirements, settings)
     base = running_environment()
-    for line in lines:
+    wanted = [line for line in lines if not line.is_constraint]
+    for line in wanted:
         _check(line, base)
-    if all((parsed := parse_requirement(line.text)) and base.satisfies(parsed) for line in lines):
+    if all((parsed := parse_requirement(line.text)) and base.satisfies(parsed) for line in wanted):
         return None
-    is_local = any(_names_local_file(line.text) for line in lines)
+    is_local = any(line.names_local_file for line in lines)
     key = _key(lines, base, tree_digest(requirements.parent) if is_local else "")
     if packages_directory(settings, key).is_dir():
         return Installed(key, None)
@@ -90,39 +77,62 @@ def install(requirements: Path, workspace: Path, settings: Settings) -> Installe
         shutil.copytree(requirements.parent, source, symlinks=True)
     else:
         source.mkdir()
-        shutil.copyfile(requirements, source / FILE_NAME)
     target = workspace / "packages"
-    _run_uv(source, target, workspace, settings, base, lines)
+    target.mkdir()
+    _write_lines(source / FILE_NAME, wanted)
+    _write_lines(workspace / "constraints.txt", [line for line in lines if line.is_constraint])
+    _install(source, target, workspace, settings, base, lines)
     remove_duplicates(target, base)
     return Installed(key, target)
 
 
-def _run_uv(
+def _write_lines(file: Path, lines: Sequence[Line]) -> None:
+    """Write what was read and checked; the plugin's own file could be read in another way."""
+    file.unlink(missing_ok=True)
+    file.write_text("".join(f"{line.text}\n" for line in lines), encoding="utf-8")
+
+
+def _install(
     source: Path, target: Path, workspace: Path, settings: Settings, base: BaseEnvironment, lines: list[Line]
 ) -> None:
-    target.mkdir()
     try:
-        process = subprocess.Popen(
-            _command(target, workspace, base),
-            cwd=source,
-            env=_environment(workspace),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        finished = finish(process, Deadline.after(settings.requirements_timeout))
+        finished = _run_uv(_command(target, workspace, base), source, workspace, settings)
     except FileNotFoundError as error:
-        raise _rejected("uv is not installed on the server; install the package `uv`") from error
+        raise rejected("uv is not installed on the server; install the package `uv`") from error
     except subprocess.TimeoutExpired as error:
-        raise _rejected(
+        raise rejected(
             f"the installation took longer than {settings.requirements_timeout:g} s; "
             "try again, or raise IOCMNG_REQUIREMENTS_TIMEOUT"
         ) from error
+    if finished is None or bytes_below(target) > settings.requirements_max_bytes:
+        raise rejected(
+            f"the installation writes more than {settings.requirements_max_bytes} bytes; require less, or raise "
+            "IOCMNG_REQUIREMENTS_MAX_BYTES"
+        )
     if finished.returncode != 0:
         message = condense(finished.stderr, (source, workspace), base)
-        raise _rejected(message, _culprit(lines, message))
+        raise rejected(message, _culprit(lines, message))
     (target / ".lock").unlink(missing_ok=True)
+
+
+def _run_uv(command: list[str], source: Path, workspace: Path, settings: Settings) -> Finished | None:
+    """Run uv to its end; return None if it wrote more than it may."""
+    process = subprocess.Popen(
+        command,
+        cwd=source,
+        env=_environment(workspace),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        restore_signals=False,  # Python ignores SIGXFSZ, and so does uv then: it tidies up when it may write no more
+    )
+    limit = WriteLimit(process.pid, settings.requirements_max_bytes)
+    try:
+        finished = finish(process, Deadline.after(settings.requirements_timeout), limit.watch)
+    except WroteTooMuch:
+        return None
+    return None if limit.exceeded or _FILE_TOO_LARGE.search(finished.stderr) else finished
 
 
 def _command(target: Path, workspace: Path, base: BaseEnvironment) -> list[str]:
@@ -132,6 +142,7 @@ def _command(target: Path, workspace: Path, base: BaseEnvironment) -> list[str]:
     return [
         *(uv.find_uv_bin(), "pip", "install", "--no-progress", "--color=never", *_configuration()),
         *(f"--target={target}", f"--constraint={constraints}", f"--overrides={overrides}"),
+        f"--constraint={workspace / 'constraints.txt'}",
         *(f"--python={sys.executable}", "--compile-bytecode", "-r", FILE_NAME),
     ]
 
@@ -142,69 +153,29 @@ def _configuration() -> list[str]:
 
 
 def _environment(workspace: Path) -> dict[str, str]:
-    variables = {**inherited_environment(os.environ), "GIT_TERMINAL_PROMPT": "0"}
+    git = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "https:ssh:file"}
+    variables = {**inherited_environment(os.environ), **git}
     if "UV_CACHE_DIR" not in variables and not os.access(Path("~").expanduser(), os.W_OK):
         variables["UV_CACHE_DIR"] = str(workspace / "uv-cache")
     return variables
 
 
-def _read(path: Path) -> list[Line]:
-    """Return the lines that say something."""
-    if path.stat().st_size > MAX_BYTES:
-        raise _rejected(f"the file is larger than {MAX_BYTES // 1024} KiB; list packages only")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _rejected("the file is not UTF-8; save it in this encoding") from error
-    lines: list[Line] = []
-    begun: Line | None = None
-    for number, piece in enumerate(text.splitlines(), 1):
-        words = _COMMENT.sub("", piece).strip()
-        line = Line(begun.number, f"{begun.text} {words}") if begun else Line(number, words)
-        begun = Line(line.number, line.text[:-1].strip()) if line.text.endswith("\\") else None
-        if begun is None and line.text.strip():
-            lines.append(line)
-    return [*lines, begun] if begun and begun.text else lines
-
-
 def _check(line: Line, base: BaseEnvironment) -> None:
-    if line.text.startswith(("-e", "--editable")):
-        raise _rejected(
-            "an editable installation has no place in a plugin; name the package or its path without -e", line.number
-        )
     parsed = parse_requirement(line.text)
     version = base.provided.get(canonicalize_name(parsed.name)) if parsed else None
     if parsed is None or version is None or (parsed.marker and not parsed.marker.evaluate()):
         return
     if parsed.extras:
-        raise _rejected(
+        raise rejected(
             f"{parsed.name} is part of this server and comes without the extra {', '.join(sorted(parsed.extras))}; "
             "name the packages of the extra themselves",
-            line.number,
+            line,
         )
     if not fits(parsed, version):
-        raise _rejected(
+        raise rejected(
             f"the plugin needs {line.text}, but this server is {parsed.name} {version} and plugins cannot replace it",
-            line.number,
+            line,
         )
-
-
-def _names_local_file(text: str) -> bool:
-    """Tell whether a line's meaning depends on a file beside it."""
-    if option := _NAMES_A_FILE.match(text):
-        return _is_relative(option["file"])
-    if text.startswith("-"):
-        return False
-    words = text.partition(";")[0].strip()
-    if "@" in words and "://" not in words.partition("@")[0]:
-        return _is_relative(words.partition("@")[2].strip())
-    return _is_relative(words) and (words.startswith(".") or words.endswith(_ARCHIVES))
-
-
-def _is_relative(place: str) -> bool:
-    if place.startswith("file:"):
-        return not place.startswith("file:/")
-    return "://" not in place and not place.startswith("/")
 
 
 def _key(lines: list[Line], base: BaseEnvironment, local_files: str) -> str:
@@ -213,15 +184,11 @@ def _key(lines: list[Line], base: BaseEnvironment, local_files: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _culprit(lines: list[Line], message: str) -> int | None:
+def _culprit(lines: list[Line], message: str) -> Line | None:
     """Return the first line whose package the message names."""
     for line in lines:
         parsed = parse_requirement(line.text)
         word = parsed.name if parsed else re.split(r"[/\s]", line.text)[-1]
         if re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", message, re.IGNORECASE):
-            return line.number
+            return line
     return None
-
-
-def _rejected(message: str, line: int | None = None) -> PluginRejected:
-    return PluginRejected.because(CheckFailure("dependencies", message, FILE_NAME, line))

@@ -112,7 +112,9 @@ class TreeWriter:
             try:
                 (self._root / path).symlink_to(target)
             except (OSError, ValueError) as error:
-                raise refused_file(path, f"this symbolic link cannot be made: {error}") from error
+                # Not the error's own text: it repeats where the link leads to, which may be anything.
+                reason = error.strerror if isinstance(error, OSError) else "it leads to no legal path"
+                raise refused_file(path, f"this symbolic link cannot be made: {reason}") from error
         for path, target in self._links.items():
             real = os.path.realpath(self._root / path)
             if Path(target).is_absolute() or not Path(real).is_relative_to(root):

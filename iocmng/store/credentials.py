@@ -11,18 +11,15 @@ to its plugin, so that a token put into another plugin's row is refused. The key
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
-import os
-import secrets
 from collections.abc import Callable
-from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken
 
 from iocmng.errors import StateUnavailable
 from iocmng.settings import Settings
+from iocmng.store.private_file import make_private_file
 
 KEY_FILE = "state.key"
 
@@ -71,7 +68,7 @@ def read_key(settings: Settings) -> bytes:
     file = settings.state_key_file or settings.state / KEY_FILE
     try:
         if settings.state_key_file is None and not file.exists():
-            _make_key_file(file)
+            make_private_file(file, Fernet.generate_key() + b"\n")
         key = file.read_bytes().strip()
     except OSError as error:
         raise StateUnavailable(
@@ -85,22 +82,6 @@ def read_key(settings: Settings) -> bytes:
             "`ssh_key` again"
         )
     return key
-
-
-def _make_key_file(file: Path) -> None:
-    """Make the file: complete or not there at all; of several processes that try, one succeeds and all use its key."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
-    try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(Fernet.generate_key() + b"\n")
-            stream.flush()
-            os.fsync(descriptor)
-        with contextlib.suppress(FileExistsError):
-            os.link(new, file)
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def _as_fernet(key: bytes) -> Fernet | None:

@@ -86,7 +86,7 @@ async def serve(controller: FakeController, **options: Any) -> AsyncIterator[htt
     transport = httpx.ASGITransport(app=app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://iocmng.test/api/v1") as client,
+        httpx.AsyncClient(transport=transport, base_url="http://iocmng.localhost/api/v1") as client,
     ):
         yield client
 

@@ -59,7 +59,7 @@ async def test_every_change_needs_the_token(
 ) -> None:
     """With a token set, no changing call passes without it; 401 says what is missing."""
     async with serving(controller, token=TOKEN) as client:
-        response = await client.request(method, f"http://iocmng.test{path}", json=GOOD)
+        response = await client.request(method, f"http://iocmng.localhost{path}", json=GOOD)
         assert response.status_code == 401
         assert response.headers["www-authenticate"] == "Bearer"
         assert response.headers["content-type"] == "application/problem+json"
@@ -94,8 +94,8 @@ async def test_reads_are_free(
     controller.kept_runs = [run_of("scan")]
     async with serving(controller, **settings) as client:
         as_list = [(b"accept", b"application/json")]  # of the events: the stream would not end
-        assert (await client.get(f"http://iocmng.test{path}", headers=as_list)).status_code == 200
-        wrong = await client.get(f"http://iocmng.test{path}", headers=as_list + headers(b"Bearer wrong"))
+        assert (await client.get(f"http://iocmng.localhost{path}", headers=as_list)).status_code == 200
+        wrong = await client.get(f"http://iocmng.localhost{path}", headers=as_list + headers(b"Bearer wrong"))
         assert wrong.status_code == 200
 
 
@@ -131,7 +131,7 @@ async def test_every_change_is_refused_by_an_open_server(
 ) -> None:
     """No changing call is forgotten."""
     async with serving(controller, host="::") as client:
-        response = await client.request(method, f"http://iocmng.test{path}", json=GOOD)
+        response = await client.request(method, f"http://iocmng.localhost{path}", json=GOOD)
         assert response.status_code == 403
         assert controller.calls == []
 

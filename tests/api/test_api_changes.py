@@ -43,7 +43,7 @@ async def test_add(client: httpx.AsyncClient, controller: FakeController, path: 
     DoneWithChecks.model_validate(body)
     call, request, kind, wait = controller.calls[0]
     assert (call, request.name, kind, wait) == ("add", "new", COLLECTIONS[path], True)
-    assert (await client.get("http://iocmng.test" + response.headers["location"])).json() == body["plugin"]
+    assert (await client.get("http://iocmng.localhost" + response.headers["location"])).json() == body["plugin"]
 
 
 @pytest.mark.parametrize("path", COLLECTIONS)
@@ -54,7 +54,7 @@ async def test_add_without_waiting(client: httpx.AsyncClient, controller: FakeCo
     assert response.headers["location"] == f"/api/v1/{path}/new"
     assert response.json()["plugin"]["status"] == "loading"
     assert controller.calls[0][3] is False
-    assert (await client.get("http://iocmng.test" + response.headers["location"])).status_code == 200
+    assert (await client.get("http://iocmng.localhost" + response.headers["location"])).status_code == 200
 
 
 async def test_warnings_of_the_checks_are_shown(client: httpx.AsyncClient, controller: FakeController) -> None:

@@ -203,7 +203,7 @@ async def test_streams_are_limited(controller: FakeController) -> None:
     """One stream more than there are places is 503 with a sentence; a list is still answered."""
     async with running(controller) as app, Listener(app), Listener(app):
         transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://iocmng.test/api/v1") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://iocmng.localhost/api/v1") as client:
             refused = await client.get("/events")
             assert refused.status_code == 503
             assert refused.headers["content-type"] == "application/problem+json"
@@ -226,7 +226,7 @@ async def test_a_stream_that_cannot_begin_is_an_error(controller: FakeController
     failing_controller = Failing(ready=False)
     async with running(failing_controller) as app:
         transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://iocmng.test/api/v1") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://iocmng.localhost/api/v1") as client:
             for _ in range(4):
                 response = await client.get("/events")
                 assert response.status_code == 503

@@ -122,9 +122,9 @@ def test_the_probes_at_the_root_are_hidden() -> None:
 
 async def test_docs_are_served(client: httpx.AsyncClient) -> None:
     """/docs and /openapi.json are there; what is served is what is committed, every time."""
-    assert "swagger" in (await client.get("http://iocmng.test/docs")).text
+    assert "swagger" in (await client.get("http://iocmng.localhost/docs")).text
     for _ in range(2):
-        assert (await client.get("http://iocmng.test/openapi.json")).json() == openapi_document()
+        assert (await client.get("http://iocmng.localhost/openapi.json")).json() == openapi_document()
 
 
 def test_importing_the_api_loads_neither_ray_nor_epics() -> None:

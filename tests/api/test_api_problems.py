@@ -56,13 +56,13 @@ async def test_an_unknown_name(client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize("path", ["/api/v1/nothing", "/", "/api/v1", "/api/v1/plugins//restart", "/api/v2/plugins"])
 async def test_an_unknown_path(client: httpx.AsyncClient, path: str) -> None:
     """404 of a path names it and points to the documentation."""
-    found = check(await client.get(f"http://iocmng.test{path}"), 404, "not-found", path)
+    found = check(await client.get(f"http://iocmng.localhost{path}"), 404, "not-found", path)
     assert "/docs" in found.detail
 
 
 async def test_the_instance_is_a_legal_reference(client: httpx.AsyncClient) -> None:
     """Odd characters of a path are escaped, in the document and nowhere lost."""
-    url = httpx.URL("http://iocmng.test/api/v1/a%20b/%C3%A9/%0a%ff")
+    url = httpx.URL("http://iocmng.localhost/api/v1/a%20b/%C3%A9/%0a%ff")
     response = await client.send(client.build_request("GET", url))
     assert check(response, 404, "not-found", "/api/v1/a%20b/%C3%A9/%0A%EF%BF%BD")
 
@@ -165,7 +165,7 @@ async def test_a_caller_who_leaves_is_no_mistake(controller: FakeController, cap
     assert controller.calls == []
 
 
-@pytest.mark.parametrize("wrapper", [UnexpectedErrors, lambda app: BodyLimit(app, 10)])
+@pytest.mark.parametrize("wrapper", [UnexpectedErrors, lambda app: BodyLimit(app, 10, 1.0)])
 async def test_what_is_not_http_passes_through(wrapper: object) -> None:
     """The middleware leaves lifespan and websocket messages alone."""
     passed: list[object] = []

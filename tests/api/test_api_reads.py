@@ -106,7 +106,7 @@ async def test_a_name_that_cannot_be_one_is_unknown(
     """A name that breaks the rule is 404 and never reaches the Controller."""
     method, _, action = call.partition(" ")
     # The URL is put together by hand: a client would resolve the dots itself.
-    url = httpx.URL(f"http://iocmng.test/api/v1/plugins/{name}{'/' if action else ''}{action}")
+    url = httpx.URL(f"http://iocmng.localhost/api/v1/plugins/{name}{'/' if action else ''}{action}")
     response = await client.send(client.build_request(method, url))
     assert response.status_code == 404
     assert response.headers["content-type"] == "application/problem+json"
@@ -212,7 +212,7 @@ async def test_pvs_of_an_unknown_plugin(client: httpx.AsyncClient, name: str) ->
 @pytest.mark.parametrize("root", ["/api/v1", ""])
 async def test_health(client: httpx.AsyncClient, root: str) -> None:
     """/health tells the version and the numbers, under the base and at the root."""
-    body = (await client.get(f"http://iocmng.test{root}/health")).json()
+    body = (await client.get(f"http://iocmng.localhost{root}/health")).json()
     assert body == {"status": "ok", "version": __version__, "tasks_count": 1, "jobs_count": 1}
     Health.model_validate(body)
 
@@ -230,13 +230,13 @@ async def test_ready_only_when_the_plugins_file_is_loaded(serving: Serving, root
     """/readyz is 503 until the Controller is ready; /livez is 200 all the time."""
     controller = FakeController(ready=False)
     async with serving(controller) as client:
-        waiting = await client.get(f"http://iocmng.test{root}/readyz")
+        waiting = await client.get(f"http://iocmng.localhost{root}/readyz")
         assert waiting.status_code == 503
         assert waiting.headers["content-type"] == "application/problem+json"
-        assert (await client.get(f"http://iocmng.test{root}/livez")).json() == {"status": "ok"}
+        assert (await client.get(f"http://iocmng.localhost{root}/livez")).json() == {"status": "ok"}
         controller.become_ready()
         await controller.seen()
-        ready = await client.get(f"http://iocmng.test{root}/readyz")
+        ready = await client.get(f"http://iocmng.localhost{root}/readyz")
         assert (ready.status_code, ready.json()) == (200, {"status": "ok"})
 
 
@@ -272,5 +272,5 @@ async def test_a_call_before_the_start_is_503() -> None:
         return FakeController()
 
     transport = httpx.ASGITransport(app=create_app(Settings(), connect))
-    async with httpx.AsyncClient(transport=transport, base_url="http://iocmng.test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://iocmng.localhost") as client:
         assert (await client.get("/api/v1/tasks")).status_code == 503

@@ -29,7 +29,8 @@ from operator_rules import custom_resources
 from ray.serve.schema import ServeDeploySchema
 
 from iocmng.cli.main import app
-from iocmng.cli.own_ray import OBJECT_STORE_BYTES, RAY_DEFAULTS
+from iocmng.cli.own_ray import OBJECT_STORE_BYTES
+from iocmng.cli.ray_environment import DEFAULTS
 from iocmng.cluster.placing import SHARE
 from iocmng.core.names import site_prefix
 from iocmng.loading.plugins_file import read_plugins_file
@@ -107,11 +108,10 @@ def test_the_operators_key_is_in_the_secret():
 @pytest.mark.parametrize("target", CLUSTERS)
 def test_ray_is_told_what_a_server_tells_its_own(target):
     """The variables that keep Ray from killing small actors and the like are the same as on one machine."""
-    expected = {name: value for name, value in RAY_DEFAULTS.items() if name != "RAY_AUTH_MODE"}
     objects = manifests(target)
     for group in groups_of(objects):
         (container,) = group["template"]["spec"]["containers"]
-        assert environment_of(objects, container).items() >= expected.items()
+        assert environment_of(objects, container).items() >= DEFAULTS.items()
         assert group["rayStartParams"]["object-store-memory"] == str(OBJECT_STORE_BYTES)
 
 

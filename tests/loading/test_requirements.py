@@ -24,9 +24,9 @@ from iocmng.settings import Settings
 
 
 @pytest.fixture
-def wheels(tmp_path: Path) -> Path:
-    """Directory of wheels that requirement files name with --find-links."""
-    directory = tmp_path / "wheels"
+def wheels(sources: Path) -> Path:
+    """Directory of wheels, below a local root, that requirement files name with --find-links."""
+    directory = sources / "wheels"
     directory.mkdir()
     return directory
 

@@ -144,11 +144,13 @@ STATUS = {
     "DuplicatePlugin": 409,
     "WrongState": 409,
     "BodyTooLarge": 413,
+    "BodyTooSlow": 408,
     "SourceUnavailable": 502,
     "PluginCrashed": 502,
     "ServerUnavailable": 503,
     "StateUnavailable": 503,
     "ServerUnreachable": 503,
+    "NoPorts": 503,
     "TimedOut": 504,
 }
 

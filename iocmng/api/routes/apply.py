@@ -24,14 +24,14 @@ from iocmng.api.snapshot import SnapshotFollower
 from iocmng.core.access import Role
 from iocmng.core.request import PluginRequest
 from iocmng.core.state import Applied
-from iocmng.errors import BodyTooLarge, CheckFailure, InvalidRequest, WrongState
+from iocmng.errors import BodyTooLarge, BodyTooSlow, CheckFailure, InvalidRequest, WrongState
 
 _FAILED = "failed"
 _CALL = Call(
     "apply",
     "Make the plugins of one plugins file what its entries say, and remove those it no longer names",
     ApplyAnswer,
-    (InvalidRequest, WrongState, BodyTooLarge),
+    (InvalidRequest, WrongState, BodyTooLarge, BodyTooSlow),
     body=ApplyRequest,
     tag="plugins",
     names_in_body=True,

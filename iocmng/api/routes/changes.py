@@ -33,6 +33,7 @@ from iocmng.core.builtin_pvs import Kind
 from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.errors import (
     BodyTooLarge,
+    BodyTooSlow,
     DuplicatePlugin,
     InvalidRequest,
     IocmngError,
@@ -129,7 +130,7 @@ def _add_call(noun: str) -> Call:
         f"add_{noun}",
         f"Add a {noun}",
         DoneWithChecks,
-        (InvalidRequest, *_LOADING, DuplicatePlugin, WrongState, BodyTooLarge),
+        (InvalidRequest, *_LOADING, DuplicatePlugin, WrongState, BodyTooLarge, BodyTooSlow),
         status=201,
         more={202: {"model": DoneWithChecks, "description": "It is being loaded; ask for it at Location."}},
         body=PluginRequest,
@@ -147,7 +148,7 @@ def _rollback_call(noun: str) -> Call:
         f"roll_back_{noun}",
         f"Replace a {noun} by an earlier generation of it",
         DoneWithChecks,
-        (InvalidRequest, UnknownPlugin, WrongState, *_LOADING, BodyTooLarge),
+        (InvalidRequest, UnknownPlugin, WrongState, *_LOADING, BodyTooLarge, BodyTooSlow),
         body=RollbackRequest,
         needs_body=False,
     )
@@ -158,7 +159,7 @@ def _change_call(noun: str) -> Call:
         f"change_{noun}",
         f"Change what is desired of a {noun}; replace it where that is needed",
         DoneWithChecks,
-        (InvalidRequest, UnknownPlugin, WrongState, *_LOADING, BodyTooLarge),
+        (InvalidRequest, UnknownPlugin, WrongState, *_LOADING, BodyTooLarge, BodyTooSlow),
         body=PluginChange,
         media=(MERGE_PATCH, JSON),
     )

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from iocmng.api.auth import authorize
-from iocmng.api.documentation import Answers, json_body, problem_answers
+from iocmng.api.documentation import UNREADABLE, Answers, json_body, problem_answers
 from iocmng.core.access import Role
 from iocmng.core.builtin_pvs import Kind
 from iocmng.errors import Forbidden, IocmngError, ServerUnavailable, TooManyTries, Unauthorized
@@ -122,7 +122,7 @@ def _add(
         tags=[call.tag or path.removeprefix(f"{BASE}/").partition("/")[0]],
         status_code=call.status,
         response_model=None,
-        responses={**success, **problem_answers(*errors), **(call.more or {})},
+        responses={**success, **problem_answers(*errors), **(UNREADABLE if call.body else {}), **(call.more or {})},
         dependencies=[Depends(authorize(role, names_in_body=call.names_in_body))] if guarded else [],
         openapi_extra={ROLE: role.value, **body},
         include_in_schema=call.shown,

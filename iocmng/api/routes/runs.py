@@ -22,6 +22,7 @@ from iocmng.core.runs import RunRequest as Wanted
 from iocmng.core.runs import RunState
 from iocmng.errors import (
     BodyTooLarge,
+    BodyTooSlow,
     InvalidRequest,
     PluginCrashed,
     RunCancelled,
@@ -120,7 +121,16 @@ def _run_call(noun: str) -> Call:
         "Run a job, and wait for its result or not",
         RunAnswer,
         (
-            *(InvalidRequest, UnknownPlugin, WrongKind, WrongState, RunCancelled, BodyTooLarge, TooManyRuns),
+            *(
+                InvalidRequest,
+                UnknownPlugin,
+                WrongKind,
+                WrongState,
+                RunCancelled,
+                BodyTooLarge,
+                BodyTooSlow,
+                TooManyRuns,
+            ),
             *(PluginCrashed, TimedOut),
         ),
         more={202: {"model": RunBegun, "description": "It is kept, and is run; ask for it at Location."}},

@@ -1,0 +1,217 @@
+"""What a default server listens on: no more than docs/reference/listening.md tells, and nobody in without a token."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from docs_blocks import ROOT
+from listening import Listening, listening_sockets
+from support import MINIMAL_TASK, Server
+
+PAGE = ROOT / "docs/reference/listening.md"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the page's table: which process may listen at which ports, and for whom."""
+
+    process: str
+    protocol: str
+    ports: frozenset[int]
+    is_loopback: bool
+
+    def allows(self, one: Listening) -> bool:
+        """Tell whether a socket is what this line tells of; no port means any."""
+        return (
+            self.protocol == one.protocol
+            and one.process.startswith(self.process)
+            and (not self.ports or one.port in self.ports)
+            and (one.is_loopback or not self.is_loopback)
+        )
+
+
+def documented(server_port: int) -> list[Row]:
+    """Return the lines of the page's tables."""
+    rows = []
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("| `"):
+            continue
+        process, protocol, port, interface, *_ = [cell.strip() for cell in line.strip("|").split("|")]
+        assert interface in ("127.0.0.1", "all"), line
+        assert protocol in ("TCP", "UDP"), line
+        ports = {int(number) for number in re.findall(r"\b\d{4,5}\b", port)}
+        ports |= {server_port} if "IOCMNG_PORT" in port else set()
+        assert ports or port == "free", line
+        rows.append(Row(process.strip("`"), protocol, frozenset(ports), interface == "127.0.0.1"))
+    return rows
+
+
+def undocumented(server: Server) -> list[Listening]:
+    """Return the sockets of a server and of all that it has started which the page does not tell of."""
+    rows = documented(server.port)
+    found = listening_sockets({server.process.pid, *server.descendants()})
+    assert len(found) > 15  # else they were not found at all
+    return [one for one in found if not any(row.allows(one) for row in rows)]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A server with nothing set but where it keeps its files, and one plugin."""
+    made = Server(tmp_path_factory.mktemp("listens"), "LIS").wait_until_ready()
+    assert made.add("one", {"m.py": MINIMAL_TASK}).status_code == 201
+    yield made
+    assert made.stop() == 0, made.log.read_text()
+
+
+def test_a_default_server_listens_where_the_page_says(server):
+    """Each socket stands in the table; all but those of EPICS are on the loopback interface."""
+    assert undocumented(server) == []
+    sockets = listening_sockets({server.process.pid, *server.descendants()})
+    assert {one.process for one in sockets if not one.is_loopback} == {"ray::PluginProcess"}
+
+
+def test_the_table_is_not_wider_than_the_truth(server):
+    """Each process of the first table does listen; those with one fixed port do where no other Ray has taken it."""
+    sockets = listening_sockets({server.process.pid, *server.descendants()})
+    first = PAGE.read_text(encoding="utf-8").partition("\n## ")[0]
+    named = set(re.findall(r"^\| `([^`]+)` \| \w+ \| (?:free|`IOCMNG_PORT`)", first, re.MULTILINE))
+    assert len(named) >= 6
+    assert {name for name in named if not any(one.process.startswith(name) for one in sockets)} == set()
+
+
+def gcs_address(server: Server) -> str:
+    """Return the address of the server's own Ray."""
+    sockets = listening_sockets(server.descendants())
+    return next(f"127.0.0.1:{one.port}" for one in sockets if one.process == "gcs_server")
+
+
+def ask_ray(server: Server, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Ask the server's Ray for the names of its actors, as any program of this machine may try."""
+    code = (
+        "import ray, sys\n"
+        "ray.init(sys.argv[1], logging_level='error')\n"
+        "print(sorted(actor['name'] for actor in ray.util.list_named_actors(all_namespaces=True)))\n"
+    )
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("IOCMNG_", "RAY_"))}
+    settings = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_gcs_rpc_server_reconnect_timeout_s": "5", **environment}
+    return subprocess.run(
+        [sys.executable, "-c", code, gcs_address(server)],
+        env=clean | settings,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_ray_lets_nobody_in_without_its_token(server, tmp_path):
+    """The token is made by the server, for its user alone; another one, or none, is refused."""
+    token = server.plugins_dir / ".iocmng" / "ray.token"
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    assert len(token.read_text()) >= 64
+    other = tmp_path / "other"
+    other.write_text("0" * 64)
+    for environment in ({"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(other)}):
+        refused = ask_ray(server, **environment)
+        assert refused.returncode != 0
+        assert "ontroller" not in refused.stdout
+    done = ask_ray(server, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
+    assert done.returncode == 0, done.stderr
+    assert "controller" in done.stdout.lower()
+
+
+def test_the_cluster_is_reached_by_the_state_directory(server):
+    """`iocmng list --cluster` on the server's machine takes the token from the state directory."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("IOCMNG_", "RAY_"))}
+    settings = {"RAY_ADDRESS": gcs_address(server), "IOCMNG_PLUGINS_DIR": str(server.plugins_dir)}
+    done = subprocess.run(
+        [sys.executable, "-m", "iocmng", "list", "--cluster"],
+        env=clean | settings,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "one" in done.stdout
+
+
+def test_no_process_reports_usage(server):
+    """Ray is told not to report how it is used, in every process that could."""
+    pids = [pid for pid in server.descendants() if Path(f"/proc/{pid}/environ").exists()]
+    environments = {pid: Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in pids}
+    ray = [variables for variables in environments.values() if any(one.startswith(b"RAY_") for one in variables)]
+    assert len(ray) > 8
+    assert all(b"RAY_USAGE_STATS_ENABLED=0" in variables for variables in ray)
+    assert list(session_directory(server).glob("usage_stats.json")) == []
+
+
+def session_directory(server: Server) -> Path:
+    """Return the directory of the server's Ray session."""
+    for pid in server.processes_with(b"/raylet/raylet"):
+        named = re.search(rb"--session_dir=([^\0]+)", Path(f"/proc/{pid}/cmdline").read_bytes())
+        if named:
+            return Path(os.fsdecode(named[1]))
+    raise AssertionError("no raylet was found")
+
+
+def test_the_endpoint_is_that_of_the_machine(server):
+    """Although Ray is on the loopback interface, a plugin shows the address at which other machines find its PVs."""
+    route = subprocess.run(["ip", "-4", "route", "get", "192.0.2.1"], capture_output=True, text=True, check=False)
+    source = re.search(r"\bsrc (\S+)", route.stdout)
+    if source is None:
+        pytest.skip("this machine has no address but the loopback one")
+    assert server.get("one")["endpoint"]["host"] == source[1]
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"RAY_AUTH_MODE": "open"}, "RAY_AUTH_MODE"),
+        ({"RAY_AUTH_MODE": "disabled", "IOCMNG_RAY_HOST": "192.0.2.9"}, "IOCMNG_RAY_HOST"),
+        ({"IOCMNG_RAY_HOST": "0.0.0.0"}, "ray_host"),
+        ({"IOCMNG_RAY_HOST": "a.example.org"}, "ray_host"),
+        ({"IOCMNG_RAY_HOST": "203.0.113.7"}, "IOCMNG_RAY_HOST"),
+        ({"RAY_AUTH_TOKEN_PATH": "/no/such/token"}, "/no/such/token"),
+        ({"RAY_AUTH_TOKEN_PATH": "/dev/null"}, "/dev/null"),
+    ],
+)
+def test_what_would_open_ray_is_refused(tmp_path, environment, words):
+    """One sentence that names the setting, status 2, and nothing is started."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("IOCMNG_", "RAY_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "iocmng", "server"],
+        env=clean | {"IOCMNG_PLUGINS_DIR": str(tmp_path)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.rglob("*.token")) == []
+
+
+def test_joining_with_a_wrong_token_is_told_in_a_sentence(server, tmp_path):
+    """A server that joins the Ray of another one without its token ends with one sentence, status 1."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("IOCMNG_", "RAY_"))}
+    settings = {"IOCMNG_PLUGINS_DIR": str(tmp_path), "RAY_ADDRESS": gcs_address(server), "RAY_AUTH_MODE": "token"}
+    done = subprocess.run(
+        [sys.executable, "-m", "iocmng", "server"],
+        env=clean | settings | {"RAY_AUTH_TOKEN": "1" * 64, "RAY_gcs_rpc_server_reconnect_timeout_s": "5"},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "cannot start or join Ray" in done.stderr
+    assert "Traceback" not in done.stderr
