@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 AUDIT  := $(VENV)/audit
 
-.PHONY: install run test lint audit secrets sbom bench docs lock clean
+.PHONY: install run test lint audit secrets sbom bench docs lock lock-image clean
 
 install: $(VENV)/.installed
 
@@ -55,12 +55,18 @@ bench: install
 docs: install
 	$(BIN)/mkdocs build --strict
 
-# Write the locked versions anew. The file holds names, versions and hashes only.
+# Write the locked versions anew: for this checkout, for the image, and for what builds the image. The files hold names,
+# versions and hashes only, and agree with each other.
+LOCKED := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
 lock:
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--extra dev pyproject.toml -o requirements.lock --upgrade
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--group audit -o audit.lock --upgrade
+	$(LOCKED) --extra dev pyproject.toml -o requirements.lock --upgrade
+	$(LOCKED) --group audit -o audit.lock --upgrade
+	$(MAKE) lock-image
+
+lock-image:
+	$(LOCKED) --extra image pyproject.toml -c requirements.lock -o requirements-image.lock --upgrade
+	printf 'hatchling\nuv\n' | $(LOCKED) - -c requirements.lock -o requirements-build.lock --upgrade
 
 clean:
 	rm -rf $(VENV) dist site .pytest_cache .ruff_cache

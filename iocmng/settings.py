@@ -20,6 +20,7 @@ from iocmng.core.beamline_devices import read_devices
 from iocmng.core.devices import DeviceTable
 from iocmng.core.git_allow import check_pattern
 from iocmng.core.limits import Bytes, Limits, OpenFiles, Processes
+from iocmng.core.manifest import ResourceName
 from iocmng.core.names import check_prefix
 from iocmng.core.port_range import PortRange
 from iocmng.core.pv_access import check_host, check_user
@@ -191,6 +192,10 @@ class Settings(BaseSettings):
     """Processes that wait for a plugin with Python and EPICS loaded."""
     plugin_cpus: Annotated[float, Field(ge=0, le=64)] = 0.01
     """CPUs that Ray books for each plugin; a booking, not a limit."""
+    plugin_resource: ResourceName | None = None
+    """Ray resource, such as `ioc`, that a node must offer so that plugins run there; unset: they run on any node."""
+    plugin_node_timeout: Seconds = 60.0
+    """Seconds for which the start of a plugin waits until a node with plugin_resource has joined."""
     plugin_memory: Bytes | None = None
     """Memory that each process of a plugin may take, such as 512Mi or 2Gi; `limits` of its config.yaml may ask for
     less. Unset: what config.yaml says, without a limit where it says nothing."""

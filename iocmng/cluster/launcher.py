@@ -19,7 +19,7 @@ from iocmng.cluster.handle import RayPluginHandle
 from iocmng.cluster.last_words import LastWords, forget_words
 from iocmng.cluster.names import NAMESPACE, PROCESS_PREFIX
 from iocmng.cluster.nodes import is_reachable, lease_bound, own_node
-from iocmng.cluster.placing import place
+from iocmng.cluster.placing import place_with_share, share_of
 from iocmng.cluster.plugin_actor import PluginProcess
 from iocmng.cluster.ray_errors import plugin_call
 from iocmng.cluster.served import ForRuns
@@ -101,11 +101,12 @@ class RayLauncher:
     def fill(self) -> None:
         """Start as many warm processes as are missing."""
         while len(self._warm) < self._settings.warm_processes:
-            self._warm.append(self._new_process({}))
+            self._warm.append(self._new_process())
 
     async def take_process(self, placement: Placement = ANYWHERE) -> RayPluginHandle:
         """Return a process that waits for a plugin, a warm one where there is one that will do."""
-        wishes = None if placement.is_anywhere else await place(placement)
+        settings = self._settings
+        wishes = await place_with_share(placement, settings.plugin_resource, settings.plugin_node_timeout)
         for _ in range(WARM_TRIES):
             handle = self._next_process(wishes)
             try:
@@ -126,9 +127,10 @@ class RayLauncher:
         if wishes is not None:
             return self._new_process(wishes)
         asyncio.get_running_loop().call_soon(self.fill)
-        return self._warm.popleft() if self._warm else self._new_process({})
+        return self._warm.popleft() if self._warm else self._new_process()
 
-    def _new_process(self, wishes: Mapping[str, Any]) -> RayPluginHandle:
+    def _new_process(self, wishes: Mapping[str, Any] | None = None) -> RayPluginHandle:
+        wishes = wishes or {"resources": share_of(self._settings.plugin_resource)}
         return self._handle(plugin_call(self._make.remote(self._settings.plugin_cpus, wishes)))
 
     def _handle(self, actor: Coroutine[Any, Any, Any]) -> RayPluginHandle:

@@ -64,10 +64,9 @@ class Parameters(BaseModel):
                 return data
 
 
-ResourceTable = dict[
-    Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")],
-    Annotated[float, Field(gt=0, le=1e6)],
-]
+ResourceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")]
+
+ResourceTable = dict[ResourceName, Annotated[float, Field(gt=0, le=1e6)]]
 """Amounts of Ray resources by name."""
 
 LabelTable = dict[

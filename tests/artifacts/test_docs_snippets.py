@@ -45,6 +45,30 @@ NOT_RUN = {
         "docs/how-to/run-on-several-nodes.md",
         "export RAY_health_check_period_ms=1000 RAY_health_check_timeout_ms=1000 RAY_health_check_failure_threshold=6",
     ): "tests/cluster/test_node_cut_off.py",
+    (
+        "docs/how-to/run-on-several-nodes.md",
+        "ray start --address=HEAD:6379 --resources='{\"ioc\": 1}'",
+    ): "tests/cluster/test_plugin_resource.py",
+    **{
+        ("docs/how-to/run-on-kubernetes.md", head): "needs a cluster; tests/k8s renders and checks it"
+        for head in (
+            "kubectl create namespace iocmng",
+            "kubectl apply -k .",
+            "kubectl -n iocmng port-forward service/iocmng 8080 &",
+            "kubectl -n iocmng delete rayservice iocmng",
+        )
+    },
+    **{
+        ("docs/how-to/run-with-docker-compose.md", head): "needs Docker; tests/artifacts/test_image.py"
+        for head in (
+            "docker compose up -d",
+            "docker compose --profile postgresql up -d",
+            "docker run --rm --network=host -v plugins:/data/plugins -e IOCMNG_TOKEN=... \\",
+            "docker run --rm --network=host -v ./pump:/plugin:ro \\",
+            "IOCMNG_TOKEN=a-long-random-text",
+            "POSTGRES_PASSWORD=another-long-text",
+        )
+    },
     ("docs/how-to/run-on-one-machine.md", "iocmng-server --keep"): "tests/artifacts/test_server_end.py",
     (
         "docs/how-to/private-repositories.md",
@@ -287,6 +311,8 @@ def test_files_are_legal(block, tmp_path):
             assert read_devices(read_yaml(file)).problems == ()
         case "requirements.txt":
             assert [Requirement(line) for line in block.text.splitlines() if not line.startswith("#")]
+        case "kustomization.yaml" | "docker-compose.override.yaml":
+            assert yaml.safe_load(block.text)  # tests/k8s/test_k8s_docs.py and test_image.py look closer
         case name:
             assert name.endswith(".json"), f"{block}: nothing here reads a file named {name}"
             json.loads(block.text)
