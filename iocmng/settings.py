@@ -11,17 +11,27 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from iocmng.core.access import Role
+from iocmng.core.author_environment import check_further
 from iocmng.core.beamline_devices import read_devices
 from iocmng.core.devices import DeviceTable
 from iocmng.core.git_allow import check_pattern
+from iocmng.core.limits import Bytes, Limits, OpenFiles, Processes
 from iocmng.core.names import check_prefix
 from iocmng.core.port_range import PortRange
 from iocmng.core.pv_access import check_host, check_user
-from iocmng.core.setting_values import check_key_url, check_node_address, check_origin, split_list, split_roles
+from iocmng.core.setting_values import (
+    check_key_url,
+    check_node_address,
+    check_origin,
+    check_umask,
+    read_uids,
+    split_list,
+    split_roles,
+)
 from iocmng.errors import InvalidRequest
 
 CONTAINER_PLUGINS_DIR = Path("/data/plugins")
@@ -171,6 +181,25 @@ class Settings(BaseSettings):
     """Processes that wait for a plugin with Python and EPICS loaded."""
     plugin_cpus: Annotated[float, Field(ge=0, le=64)] = 0.01
     """CPUs that Ray books for each plugin; a booking, not a limit."""
+    plugin_memory: Bytes | None = None
+    """Memory that each process of a plugin may take, such as 512Mi or 2Gi; `limits` of its config.yaml may ask for
+    less. Unset: what config.yaml says, without a limit where it says nothing."""
+    plugin_open_files: OpenFiles | None = None
+    """The same for open files and connections."""
+    plugin_processes: Processes | None = None
+    """The same for processes that its code has started."""
+    plugin_env: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names of variables that plugins may see beside PATH, EPICS_… and other harmless ones, separated by commas or
+    blanks; NAME* stands for all that begin so."""
+    plugin_umask: Annotated[str, BeforeValidator(check_umask)] = "077"
+    """What the files that plugins make deny to others, in octal."""
+    plugin_user: str | None = None
+    """User as which all plugins run; for a server that runs as root."""
+    plugin_uids: Annotated[
+        tuple[int, int] | None, BeforeValidator(read_uids, json_schema_input_type=str | None), NoDecode
+    ] = None
+    """User numbers, first-last, of which each plugin gets one of its own and keeps it; for a server that runs as root.
+    One plugin cannot read another's files then."""
     map_worker_cpus: Annotated[float, Field(gt=0, le=64)] = 0.9
     """CPUs that Ray books for each process that works for a map(); a little less than one, or the bookings of the
     plugins would leave one CPU unused."""
@@ -228,7 +257,7 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
-    @field_validator("git_allow", "cors_origins", "access_hosts", "access_users", mode="before")
+    @field_validator("git_allow", "cors_origins", "access_hosts", "access_users", "plugin_env", mode="before")
     @classmethod
     def _split_list(cls, value: Any) -> Any:
         return split_list(value)
@@ -268,6 +297,11 @@ class Settings(BaseSettings):
     def _legal_ports(cls, value: str | None) -> str | None:
         return value if value is None else str(PortRange.of(value))
 
+    @field_validator("plugin_env")
+    @classmethod
+    def _legal_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_further(name) for name in value)
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _lower(cls, value: Any) -> Any:
@@ -303,6 +337,14 @@ class Settings(BaseSettings):
             raise ValueError(
                 "IOCMNG_ACCESS_FILE says all of it: write the hosts and users into it, and unset IOCMNG_ACCESS_HOSTS "
                 "and IOCMNG_ACCESS_USERS"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_users(self) -> Settings:
+        if self.plugin_user is not None and self.plugin_uids is not None:
+            raise ValueError(
+                "IOCMNG_PLUGIN_USER gives all plugins one user and IOCMNG_PLUGIN_UIDS each its own: set one of them"
             )
         return self
 
@@ -359,6 +401,22 @@ class Settings(BaseSettings):
     def values_dir(self, plugin: str) -> Path:
         """Return where the saved PV values of a plugin lie."""
         return self.all_values_dir / plugin
+
+    @property
+    def all_work_dir(self) -> Path:
+        """Where the working directories of all plugins lie."""
+        return self.state / "work"
+
+    def work_dir(self, plugin: str) -> Path:
+        """Return the working directory of a plugin."""
+        return self.all_work_dir / plugin
+
+    @property
+    def plugin_limits(self) -> Limits:
+        """What the site allows each process of a plugin."""
+        return Limits.model_construct(
+            memory=self.plugin_memory, open_files=self.plugin_open_files, processes=self.plugin_processes
+        )
 
     @property
     def roots(self) -> tuple[Path, ...]:

@@ -6,7 +6,9 @@ import contextlib
 import os
 import shutil
 import signal
+import site
 import socket
+import stat
 import subprocess
 import sys
 import textwrap
@@ -143,7 +145,7 @@ def commit_files(repository: git.Repo, files: dict[str, str]) -> str:
 class Server:
     """An iocmng-server in a process of its own."""
 
-    def __init__(self, root: Path, prefix: str, **environment: str) -> None:
+    def __init__(self, root: Path, prefix: str, python: str = sys.executable, **environment: str) -> None:
         self.root = root
         self.prefix = prefix
         self.port = free_port()
@@ -160,7 +162,7 @@ class Server:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("IOCMNG_", "RAY_"))}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "iocmng", "server"],
+                [python, "-m", "iocmng", "server"],
                 env=clean | LOOPBACK | defaults | environment,
                 stdout=log,
                 stderr=log,
@@ -241,3 +243,20 @@ def _command(pid: int) -> bytes:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     return b""
+
+
+def for_everybody(path: Path) -> bool:
+    """Tell whether every user may enter a path."""
+    parts = [path.resolve(), *path.resolve().parents]
+    return all(part.stat().st_mode & stat.S_IXOTH for part in parts if part.is_dir())
+
+
+def public_python() -> tuple[str, str] | None:
+    """Return a Python of this version that every user can run, and its PYTHONPATH; None where there is none."""
+    if for_everybody(Path(sys.prefix)) and for_everybody(Path(sys.base_prefix)):
+        return sys.executable, ""
+    other = Path(f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}")
+    packages, repository = Path(site.getsitepackages()[0]), Path(__file__).parents[1]
+    if other.is_file() and for_everybody(packages) and for_everybody(repository):
+        return str(other), f"{packages}:{repository}"
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from iocmng.errors import Cancelled, ItemFailed, PermanentError, TemporaryError
@@ -22,4 +23,17 @@ def describe(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"the code called exit({text})"
     speaks_for_itself = isinstance(error, TemporaryError | PermanentError | Cancelled | ItemFailed)
-    return text if text and speaks_for_itself else f"{type(error).__name__}: {text}"
+    if text and speaks_for_itself:
+        return text
+    return f"{type(error).__name__}: {'; '.join(filter(None, (text, _limit_met(error))))}"
+
+
+def _limit_met(error: BaseException) -> str:
+    """Return which limit of the process may be the reason, or nothing."""
+    match error:
+        case MemoryError():
+            return "more memory than the process may take (see limits.memory, IOCMNG_PLUGIN_MEMORY)"
+        case OSError(errno=errno.EMFILE):
+            return "more than the process may have open (see limits.open_files, IOCMNG_PLUGIN_OPEN_FILES)"
+        case _:
+            return ""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from iocmng.cli.output import Output
 from iocmng.errors import InvalidRequest
+from iocmng.loading.own_environment import drop_variables
 from iocmng.settings import Settings, is_loopback, load_settings
 
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
@@ -47,8 +48,7 @@ def prepare(settings: Settings) -> None:
     Raises:
         InvalidRequest: If what is set opens Ray to others, or means nothing.
     """
-    for name in SECRETS:
-        os.environ.pop(name, None)
+    drop_variables(SECRETS)
     set_defaults(DEFAULTS)
     _find_programs()
     if settings.ray_address is not None:

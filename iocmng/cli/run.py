@@ -30,6 +30,7 @@ from iocmng.epics.clients import EpicsPvClient
 from iocmng.epics.ioc import PORTS_FILE, SiteRules, SoftIoc
 from iocmng.errors import InvalidRequest, IocmngError, PluginRejected
 from iocmng.loading.checks import check_syntax, read_manifest
+from iocmng.loading.confinement import allowed_limits, apply_limits
 from iocmng.loading.importer import load_class
 from iocmng.ophyd import device_provider
 from iocmng.settings import Settings, load_settings
@@ -195,6 +196,7 @@ def _build(
     directory, manifest = options.directory.resolve(), _manifest(options)
     name = check_plugin_name(options.name or directory.name)
     module = options.module.rpartition(".")[2] if options.module else None
+    signals.result(host.thread.submit(apply_limits, allowed_limits(manifest, settings)))
     loading: Future[type[PluginBase]] = host.thread.submit(load_class, str(directory), None, manifest, module)
     try:
         cls = signals.result(loading)

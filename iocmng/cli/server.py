@@ -22,6 +22,7 @@ from iocmng.cli.service_manager import ServiceManager
 from iocmng.cluster.client import RayControllerClient
 from iocmng.epics.access import read_access
 from iocmng.errors import InvalidRequest, IocmngError, ServerUnavailable
+from iocmng.loading.plugin_users import check_users
 from iocmng.serve_app import APPLICATION_NAME, application, listening_address
 from iocmng.settings import Settings
 from iocmng.store import open_store
@@ -89,6 +90,7 @@ def _check(settings: Settings) -> None:
     for warning in read_access(settings).warnings:
         _say(f"iocmng: {warning}")
     _make_directory(settings.state)
+    check_users(settings)
     if find_kept(settings) is not None or settings.ray_address is not None:
         return  # what runs there holds the state, and maybe the port
     _check_port(settings)

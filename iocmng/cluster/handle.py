@@ -13,15 +13,17 @@ import ray
 
 from iocmng.cluster.last_words import LastWords, bury
 from iocmng.cluster.nodes import ANSWER_TIMEOUT, is_alive, lease_bound, own_node, run_on
-from iocmng.cluster.plugin_actor import ForRuns, Served
 from iocmng.cluster.ray_errors import CUT_OFF, NODE_IS_LOST, plugin_call
+from iocmng.cluster.served import ForRuns, Served
 from iocmng.cluster.shipping import Shipping
+from iocmng.cluster.surroundings import Surroundings
 from iocmng.core.devices import DeviceTable
 from iocmng.core.ports.processes import Bundle
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.runs import RunOrder, RunOutcome
 from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Report
 from iocmng.errors import CheckFailure, IocmngError, PluginCrashed, PluginRejected, ServerUnavailable, TimedOut
+from iocmng.loading.plugin_users import PluginUsers
 from iocmng.settings import Settings
 
 NODE_DEATH_TIMEOUT = 2.0
@@ -49,9 +51,12 @@ class RayPluginHandle:
         shipping: Shipping,
         devices: DeviceTable,
         access: str,
+        users: PluginUsers,
     ) -> None:
         self._settings = settings
-        self._site = settings, devices, access
+        self._users = users
+        self._devices = devices
+        self._access = access
         self._making = asyncio.ensure_future(actor)
         self._actor: Any = None  # until it is made
         self._shipping = shipping
@@ -91,7 +96,7 @@ class RayPluginHandle:
         words = LastWords(self._settings)
         await self._limited(self._actor.note_fatal_signals.remote(words), "import", self._settings.import_timeout)
         self.last_words = words
-        call = self._actor.prepare.remote(spec, bundle, site_prefix, *self._site)
+        call = self._actor.prepare.remote(spec, bundle, await self._site(spec, site_prefix))
         return await self._limited(call, "import", self._settings.import_timeout)
 
     async def build(self) -> tuple[RecordInfo, ...]:
@@ -159,7 +164,7 @@ class RayPluginHandle:
             self._digest = bundle.digest
             await self._shipping.bring(bundle, self.remote_node)
         limit = self._settings.import_timeout + self._settings.initialize_timeout
-        call = self._actor.prepare_runs.remote(spec, bundle, site_prefix, *self._site)
+        call = self._actor.prepare_runs.remote(spec, bundle, await self._site(spec, site_prefix))
         await self._limited(call, "import", limit)
 
     async def pv_values(self) -> Mapping[str, PvValue]:
@@ -211,6 +216,10 @@ class RayPluginHandle:
         if self._digest is not None:
             self._shipping.release(self._digest)
             self._digest = None
+
+    async def _site(self, spec: PluginSpec, site_prefix: str) -> Surroundings:
+        owner = await asyncio.to_thread(self._users.owner_of, spec.name)
+        return Surroundings(site_prefix, self._settings, self._devices, self._access, owner)
 
     def _lease(self, beyond: float = 0.0) -> float | None:
         """Return the seconds of a lease that a call is about to bring; None where the process needs none."""

@@ -14,6 +14,7 @@ from collections.abc import Set
 from pathlib import Path
 from typing import TextIO
 
+from iocmng.cluster.leftovers import end_leftovers
 from iocmng.core.fatal_errors import fatal_error
 from iocmng.settings import Settings
 
@@ -56,6 +57,8 @@ def forget_words(settings: Settings, keep: Set[Path]) -> None:
 def bury(pid: int, words: LastWords | None) -> tuple[bool, str | None]:
     """Wait until a process of this machine that has been told to end is gone; kill it where that takes long.
 
+    What it has started and left behind is ended, too.
+
     Returns:
         Whether it is gone, and its last words.
     """
@@ -66,6 +69,7 @@ def bury(pid: int, words: LastWords | None) -> tuple[bool, str | None]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
             time.sleep(0.3)
+    end_leftovers(pid)
     told = words.read() if words else None
     if words:
         words.forget()

@@ -19,8 +19,9 @@ from iocmng.cluster.last_words import LastWords, forget_words
 from iocmng.cluster.names import NAMESPACE, PROCESS_PREFIX
 from iocmng.cluster.nodes import is_reachable, lease_bound, own_node
 from iocmng.cluster.placing import place
-from iocmng.cluster.plugin_actor import ForRuns, PluginProcess
+from iocmng.cluster.plugin_actor import PluginProcess
 from iocmng.cluster.ray_errors import plugin_call
+from iocmng.cluster.served import ForRuns
 from iocmng.cluster.shipping import Shipping
 from iocmng.cluster.uploads import with_uploads
 from iocmng.core.devices import DeviceTable
@@ -31,6 +32,7 @@ from iocmng.core.spec import FilesRef
 from iocmng.errors import IocmngError, PluginCrashed, ServerUnavailable
 from iocmng.loading.bundles import forget_bundles
 from iocmng.loading.fetch import fetch, reopen
+from iocmng.loading.plugin_users import PluginUsers
 from iocmng.loading.values import forget_values
 from iocmng.settings import Settings
 
@@ -57,6 +59,7 @@ class RayLauncher:
         self._warm: deque[RayPluginHandle] = deque()
         self._began = time.monotonic()
         self._shipping = Shipping(settings)
+        self._users = PluginUsers(settings)
         self._lookups: dict[str, asyncio.Future[bool]] = {}
         # A fetch needs no whole CPU: it waits for the network most of the time. The bundles lie where the state lies.
         here = NodeAffinitySchedulingStrategy(own_node(), soft=False)
@@ -86,6 +89,7 @@ class RayLauncher:
     async def forget_values(self, keep: frozenset[str]) -> None:
         """Remove the saved PV values of all plugins except those to be kept."""
         await asyncio.to_thread(forget_values, self._settings, keep)
+        await asyncio.to_thread(self._users.forget, keep)
         self._shipping.tidy("values", keep)
 
     def fill(self) -> None:
@@ -122,7 +126,7 @@ class RayLauncher:
         return self._handle(plugin_call(self._make.remote(self._settings.plugin_cpus, wishes)))
 
     def _handle(self, actor: Coroutine[Any, Any, Any]) -> RayPluginHandle:
-        return RayPluginHandle(self._settings, actor, self._shipping, self._devices, self._access)
+        return RayPluginHandle(self._settings, actor, self._shipping, self._devices, self._access, self._users)
 
     async def find_processes(self) -> list[FoundProcess | FoundFurther]:
         """Return the processes that an earlier Controller has left, those that serve a plugin and further ones."""

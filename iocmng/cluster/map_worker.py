@@ -17,6 +17,7 @@ from iocmng.core.ports.plugin import ItemOutcome
 from iocmng.core.ports.processes import Bundle
 from iocmng.epics.clients import EpicsPvClient
 from iocmng.loading.bundles import unpack_bundle
+from iocmng.loading.confinement import Confinement, confine
 from iocmng.loading.importer import PREFIX, load_class
 from iocmng.settings import Settings
 
@@ -37,8 +38,10 @@ class MapWorker:
         """Lay the plugin's bundle into the store of this node."""
         unpack_bundle(packed, settings)
 
-    def open(self, bundle: Bundle, function: bytes, settings: Settings) -> bool:
+    def open(self, bundle: Bundle, function: bytes, settings: Settings, confined: Confinement) -> bool:
         """Load the plugin's modules and the function; return False where this node does not have the files.
+
+        Before that, the process is confined as the plugin's own is.
 
         Raises:
             PluginRejected: If the plugin cannot be imported here.
@@ -48,6 +51,7 @@ class MapWorker:
             return False
         logging.getLogger().setLevel(settings.log_level.upper())
         pv_client.install(EpicsPvClient(settings.pva))
+        confine(confined)
         load_class(bundle.directory, bundle.packages, bundle.manifest)
         self._directory = bundle.directory
         _know_by_both_names(bundle.directory)

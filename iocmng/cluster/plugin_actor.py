@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,11 @@ from iocmng.cluster.last_words import LastWords
 from iocmng.cluster.lease import Lease, now
 from iocmng.cluster.nodes import machine_address
 from iocmng.cluster.ray_mapper import RayMapper
+from iocmng.cluster.ray_session import close_session
+from iocmng.cluster.served import ForRuns, Served
+from iocmng.cluster.surroundings import Surroundings
 from iocmng.core import pv_client
 from iocmng.core.builtin_pvs import Kind
-from iocmng.core.devices import DeviceTable
 from iocmng.core.manifest import NO_SCHEDULE
 from iocmng.core.names import plugin_pv_prefix
 from iocmng.core.ports.processes import Bundle
@@ -36,38 +38,15 @@ from iocmng.epics.clients import EpicsPvClient
 from iocmng.epics.ioc import PORTS_FILE, SiteRules, SoftIoc
 from iocmng.epics.loader import load_epics
 from iocmng.errors import CheckFailure, PluginCrashed, PluginRejected, WrongKind, WrongState
+from iocmng.loading.confinement import confine, confinement, forbid_new_privileges
 from iocmng.loading.importer import load_class
 from iocmng.ophyd import device_provider
-from iocmng.settings import Settings
 
 REPORT_PERIOD = 1.0
 """Seconds between two reports while only counters and log lines change; each costs some milliseconds of CPU."""
 
 REPORT_PAUSE = 0.02
 """Seconds in which changes are gathered into one report."""
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What a process serves, see core.ports.processes.FoundProcess."""
-
-    spec: PluginSpec
-    bundle: Bundle
-    facts: PluginFacts
-    endpoint: Endpoint
-    report: Report
-    running: bool
-    words: LastWords | None
-    run: HeldRun | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ForRuns:
-    """What a process is for that serves nothing, see core.ports.FoundFurther."""
-
-    spec: PluginSpec
-    bundle: Bundle
-    run: HeldRun | None
 
 
 class PluginProcess:
@@ -128,26 +107,29 @@ class PluginProcess:
         faulthandler.enable(words.open(), all_threads=False)
         self._words = words
 
-    async def prepare(
-        self, spec: PluginSpec, bundle: Bundle, site_prefix: str, settings: Settings, devices: DeviceTable, access: str
-    ) -> PluginFacts:
-        """Import the plugin and check everything about it."""
+    async def prepare(self, spec: PluginSpec, bundle: Bundle, site: Surroundings) -> PluginFacts:
+        """Confine this process, import the plugin and check everything about it."""
+        assert self._host is not None
+        settings, manifest = site.settings, bundle.manifest
         self._spec, self._bundle = spec, bundle
         self._log_level, self._result_max_bytes = settings.log_level, settings.result_max_bytes
         self._values = settings.values_dir(spec.name)
-        self._ioc.rules = SiteRules(access, settings.port_range, self._values / PORTS_FILE)
-        self._mapper = RayMapper(bundle, settings)
-        self._devices = device_provider(devices, settings.device_timeout)
+        self._ioc.rules = SiteRules(site.access, settings.port_range, self._values / PORTS_FILE)
+        self._devices = device_provider(site.devices, settings.device_timeout)
         pv_client.install(EpicsPvClient(settings.pva))
-        assert self._host is not None
-        manifest = bundle.manifest
+        confined = confinement(spec.name, bundle, settings, site.owner)
+        self._mapper = RayMapper(bundle, settings, confined)
+        if site.owner is not None:
+            close_session()
+            forbid_new_privileges()  # for the threads that this one makes
+        await asyncio.wrap_future(self._host.thread.submit(confine, confined))
         loading = self._host.thread.submit(load_class, bundle.directory, bundle.packages, manifest)
         cls = self._class = await asyncio.wrap_future(loading)
         if spec.kind is not None and spec.kind is not cls.kind:
             raise WrongKind(f"{spec.name} is a {cls.kind.value} ({cls.__name__}), not a {spec.kind.value}")
         if cls.kind is Kind.TASK and spec.schedule is not None:
             raise PluginRejected.because(CheckFailure("config", f"schedule: {NO_SCHEDULE}"))
-        prefix = plugin_pv_prefix(site_prefix, spec.name, manifest.prefix)
+        prefix = plugin_pv_prefix(site.prefix, spec.name, manifest.prefix)
         identifying = self._host.thread.submit(
             identify, spec.name, prefix, cls, manifest, spec.parameters, bundle.commit
         )
@@ -243,13 +225,11 @@ class PluginProcess:
         self._check_newest(controller)
         return outcome, self._host.report()
 
-    async def prepare_runs(
-        self, spec: PluginSpec, bundle: Bundle, site_prefix: str, settings: Settings, devices: DeviceTable, access: str
-    ) -> None:
+    async def prepare_runs(self, spec: PluginSpec, bundle: Bundle, site: Surroundings) -> None:
         """Import, check and make a job for runs whose PVs another process serves."""
         assert self._host is not None
         self._host.serve_nothing()
-        await self.prepare(spec, bundle, site_prefix, settings, devices, access)
+        await self.prepare(spec, bundle, site)
         await self._build(None)
         self._host.look_after()
         self._only_runs = True

@@ -19,6 +19,7 @@ from iocmng.core.ports.plugin import ItemOutcome
 from iocmng.core.ports.processes import Bundle
 from iocmng.errors import AuthorError, IocmngError
 from iocmng.loading.bundles import pack_bundle
+from iocmng.loading.confinement import Confinement
 from iocmng.settings import Settings
 
 LOOK_EVERY = 0.1
@@ -37,11 +38,13 @@ class RayMapper:
     Args:
         bundle: The files of the plugin.
         settings: Settings of the server, without secrets.
+        confined: What each of its processes may do.
     """
 
-    def __init__(self, bundle: Bundle, settings: Settings) -> None:
+    def __init__(self, bundle: Bundle, settings: Settings, confined: Confinement) -> None:
         self._bundle = bundle
         self._settings = settings
+        self._confined = confined
 
     def outcomes(
         self, function: Callable[[Any], Any], items: Iterable[Any], max_parallel: int | None, logger: logging.Logger
@@ -50,7 +53,7 @@ class RayMapper:
         limit = self._limit(max_parallel)
         if isinstance(items, Sized):
             limit = min(limit, len(items))
-        crew = _Crew(self._bundle, _pickled(function), self._settings, limit, logger)
+        crew = _Crew(self._bundle, _pickled(function), self._settings, self._confined, limit, logger)
         try:
             yield from crew.work(enumerate(items))
         finally:
@@ -79,8 +82,17 @@ class _Crew:
         _calls: What is under way: the worker and, but for a start, the number of its item.
     """
 
-    def __init__(self, bundle: Bundle, function: bytes, settings: Settings, limit: int, logger: logging.Logger) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        function: bytes,
+        settings: Settings,
+        confined: Confinement,
+        limit: int,
+        logger: logging.Logger,
+    ) -> None:
         self._bundle = bundle
+        self._confined = confined
         self._function: Any = ray.put(function)
         self._settings = settings
         self._limit = limit
@@ -139,7 +151,8 @@ class _Crew:
         self._open(worker)
 
     def _open(self, worker: Any) -> None:
-        self._calls[worker.open.remote(self._bundle, self._function, self._settings)] = (worker, None)
+        call = worker.open.remote(self._bundle, self._function, self._settings, self._confined)
+        self._calls[call] = (worker, None)
 
     def _opened(self, worker: Any, call: Any) -> None:
         try:

@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 
 from iocmng.core.builtin_pvs import Kind, Mode, builtin_pvs, reserved_names
 from iocmng.core.json_values import deep_merge, json_problem
+from iocmng.core.limits import Limits
 from iocmng.core.names import MAX_RECORD_NAME_LENGTH, PV_SEGMENT_PATTERN, record_name
 from iocmng.core.parameters import ParametersSchema
 from iocmng.core.pv_fields import Direction, StrictModel, misplaced
@@ -145,8 +146,10 @@ class Manifest(StrictModel):
     """Ray resources that the plugin's node must offer, such as `{gpu: 1}`."""
     node: LabelTable = {}
     """Labels that the plugin's node must have, such as `{room: hall-2}` (`ray start --labels room=hall-2`)."""
+    limits: Limits = Limits()
+    """What each process of the plugin may take, such as `{memory: 512Mi, open_files: 256, processes: 64}`."""
 
-    @field_validator("parameters", "pvs", "arguments", "resources", "node", mode="before")
+    @field_validator("parameters", "pvs", "arguments", "resources", "node", "limits", mode="before")
     @classmethod
     def _empty(cls, value: Any) -> Any:
         return {} if value is None else value

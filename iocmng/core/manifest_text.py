@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from iocmng.core.limits import Limits
 from iocmng.core.manifest import Manifest, Parameters, PvSections, place_of, plain
 from iocmng.core.parameter_types import PARAMETER_MODELS, PARAMETER_TYPES
 from iocmng.core.pv_fields import Alarms
@@ -187,4 +188,6 @@ def _keys_at(place: Sequence[int | str]) -> list[str]:
             model = Alarms
         elif step == "schedule":
             model = ScheduleSection
+        elif step == "limits":
+            model = Limits
     return [field.alias or name for name, field in model.model_fields.items()]

@@ -17,11 +17,13 @@ from pydantic import TypeAdapter
 
 from iocmng.base.facts import plugin_facts
 from iocmng.base.identity import identify
+from iocmng.core.limits import Limits
 from iocmng.core.names import plugin_pv_prefix
 from iocmng.core.spec import PluginFacts
 from iocmng.core.validation import STEPS, steps_before
 from iocmng.errors import CheckFailure, PluginRejected
 from iocmng.loading.checks import read_manifest
+from iocmng.loading.confinement import apply_limits
 from iocmng.loading.importer import load_class
 
 
@@ -38,6 +40,7 @@ class CheckRequest:
         commit: Commit of its files, if it is known.
         answer: File for the answer.
         trace: File for Python's words on a fatal signal.
+        limits: What this process may take.
     """
 
     directory: str
@@ -48,6 +51,7 @@ class CheckRequest:
     commit: str | None
     answer: str
     trace: str
+    limits: dict[str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ _ADAPTER = TypeAdapter(CheckedPlugin)
 def check(request: CheckRequest) -> CheckedPlugin:
     """Import the plugin and make the checks of its class, its parameters and the names of its PVs."""
     manifest = read_manifest(Path(request.directory))
+    apply_limits(Limits.model_validate(request.limits))
     try:
         cls = load_class(request.directory, request.packages, manifest)
     except PluginRejected as error:

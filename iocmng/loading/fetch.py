@@ -19,6 +19,7 @@ from iocmng.loading.bundles import (
     store_packages,
 )
 from iocmng.loading.checks import check_syntax, read_manifest
+from iocmng.loading.confinement import allowed_limits
 from iocmng.loading.credential_file import read_credential_file
 from iocmng.loading.local import copy_local
 from iocmng.loading.places import check_origin
@@ -85,6 +86,7 @@ def _fetch(source: Source, credential: str | None, workspace: Path, settings: Se
     needed = _requirements_file(files, origin)
     installed = requirements.install(needed, workspace, settings) if needed else None
     manifest = read_manifest(files)
+    allowed_limits(manifest, settings)
     check_syntax(files)
     return _store(files, installed, manifest, origin, settings)
 

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 import git
 
-from iocmng.loading.processes import Deadline, Finished, belongs_to_server, finish
+from iocmng.core.author_environment import belongs_to_server
+from iocmng.loading.processes import Deadline, Finished, finish
 
 NOWHERE = "/nonexistent"
 CREDENTIAL_VARIABLE = "PLUGIN_SOURCE_PAT_FILE"

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from iocmng.core.author_environment import belongs_to_server
+
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 2.0
-
-_OF_THE_SERVER = ("IOCMNG_", "RAY_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,6 @@ class Deadline:
     def left(self) -> float:
         """Seconds until then, never below zero."""
         return max(0.0, self.moment - time.monotonic())
-
-
-def belongs_to_server(name: str) -> bool:
-    """Tell whether an environment variable is the server's own business: tokens, addresses, settings."""
-    return name.startswith(_OF_THE_SERVER)
 
 
 def inherited_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from iocmng.core.author_environment import author_environment
 from iocmng.core.fatal_errors import fatal_error
 from iocmng.core.ports.processes import Bundle
 from iocmng.core.source import LocalSource
@@ -19,8 +20,9 @@ from iocmng.core.validation import ValidationReport, steps_before
 from iocmng.errors import CheckFailure, IocmngError
 from iocmng.loading import requirements
 from iocmng.loading.check_process import CheckedPlugin, CheckRequest
+from iocmng.loading.confinement import allowed_limits
 from iocmng.loading.fetch import fetch
-from iocmng.loading.processes import Deadline, finish, inherited_environment
+from iocmng.loading.processes import Deadline, finish
 from iocmng.settings import Settings
 
 
@@ -73,7 +75,15 @@ def _check_class(
     work.mkdir()
     answer, trace = work / "answer", work / "trace"
     request = CheckRequest(
-        bundle.directory, bundle.packages, name, site_prefix, dict(parameters), bundle.commit, str(answer), str(trace)
+        directory=bundle.directory,
+        packages=bundle.packages,
+        name=name,
+        site_prefix=site_prefix,
+        parameters=dict(parameters),
+        commit=bundle.commit,
+        answer=str(answer),
+        trace=str(trace),
+        limits=allowed_limits(bundle.manifest, settings).model_dump(),
     )
     with tempfile.TemporaryFile(dir=work) as question:
         question.write(json.dumps(asdict(request)).encode())
@@ -82,7 +92,7 @@ def _check_class(
             # -P: the plugin's directory may be the working one, and its modules must not replace Python's.
             [sys.executable, "-P", "-c", "from iocmng.loading.check_process import main; main()"],
             cwd=work,
-            env=inherited_environment(os.environ),
+            env=author_environment(os.environ, settings.plugin_env),
             stdin=question,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
