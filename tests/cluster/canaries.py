@@ -72,14 +72,22 @@ class Watch:
                     count += 1
         return count
 
-    def memory(self, words: bytes) -> None:
-        """Look into the memory of the server's process with these words in its command line."""
+    def memory(self, words: bytes, surely: bytes) -> None:
+        """Look into the memory of the server's process with these words in its command line.
+
+        Args:
+            words: Name the process.
+            surely: What its memory holds in any case; else nothing was seen at all.
+        """
+        seen = False
         (pid,) = self.server.processes_with(words)
         for start, end in _writable(pid):
             with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/mem", "rb", 0) as memory:  # noqa: PTH123
                 memory.seek(start)
                 while memory.tell() < end and (chunk := memory.read(min(_CHUNK, end - memory.tell()))):
                     self.search(chunk, f"memory of {words.decode()}")
+                    seen = seen or surely in chunk
+        assert seen, f"the memory of {words!r} could not be read"
 
     def session(self) -> Path:
         """Return the directory of the server's Ray."""
