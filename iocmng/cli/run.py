@@ -204,6 +204,10 @@ def _build(
     except PluginRejected:
         check_syntax(directory)  # the search for the class passes over a file that Python cannot read
         raise
+    if manifest.schedule is not None:
+        _say(
+            "the schedule of config.yaml does nothing here: without a server nobody looks at the clock. Write 1 to RUN"
+        )
     identity = signals.result(host.thread.submit(identify, name, pv_prefix, cls, manifest, {}, commit=None))
     building = host.build(
         cls,

@@ -30,6 +30,7 @@ def logs(
     follow: FollowOption = False,
 ) -> None:
     """Show a plugin's log lines."""
+    session.output.follows = follow
     if not follow:
         told = session.client.logs(name, tail=tail)
         session.output.object(told) if session.output.as_json else _show_lines(session, told)
@@ -37,7 +38,7 @@ def logs(
     with suppress(KeyboardInterrupt):
         for page in session.client.follow_logs(name, tail=tail):
             if session.output.as_json:
-                session.output.object(page, one_line=True)
+                session.output.object(page)
             else:
                 _show_lines(session, page)
 
@@ -45,6 +46,7 @@ def logs(
 @with_server
 def events(session: Session, name: AnyNameArgument = None, follow: FollowOption = False) -> None:
     """Show what has happened to the plugins."""
+    session.output.follows = follow
     told = session.client.events(name)
     if not follow:
         if session.output.as_json:
@@ -126,7 +128,7 @@ def _show_lines(session: Session, page: Mapping[str, Any]) -> None:
 
 def _show_event(session: Session, event: Mapping[str, Any]) -> None:
     if session.output.as_json:
-        session.output.object(event, one_line=True)
+        session.output.object(event)
     else:
         session.output.line(_sentence(event))
 

@@ -23,7 +23,6 @@ from iocmng.cluster.last_words import LastWords
 from iocmng.cluster.lease import Lease, now
 from iocmng.cluster.nodes import machine_address
 from iocmng.cluster.ray_mapper import RayMapper
-from iocmng.cluster.ray_session import close_session
 from iocmng.cluster.served import ForRuns, Served
 from iocmng.cluster.surroundings import Surroundings
 from iocmng.core import pv_client
@@ -120,7 +119,6 @@ class PluginProcess:
         confined = confinement(spec.name, bundle, settings, site.owner)
         self._mapper = RayMapper(bundle, settings, confined)
         if site.owner is not None:
-            close_session()
             forbid_new_privileges()  # for the threads that this one makes
         await asyncio.wrap_future(self._host.thread.submit(confine, confined))
         loading = self._host.thread.submit(load_class, bundle.directory, bundle.packages, manifest)

@@ -12,6 +12,8 @@ from pathlib import Path
 from iocmng.core.port_range import PortPair, PortRange
 from iocmng.errors import NoPorts
 
+CA_SEARCH_PORT = 5064
+
 _VARIABLES = ("EPICS_CAS_SERVER_PORT", "EPICS_PVAS_SERVER_PORT")
 
 
@@ -81,7 +83,7 @@ class ClaimedPorts:
         The IOC is built inside.
         """
         before = {name: os.environ.get(name) for name in _VARIABLES}
-        search_port = int(before[_VARIABLES[0]] or os.environ.get("EPICS_CA_SERVER_PORT") or 5064)
+        search_port = _search_port()
         os.environ.update(zip(_VARIABLES, map(str, self.pair), strict=True))
         try:
             yield
@@ -102,9 +104,8 @@ class ClaimedPorts:
 def is_free(port: int) -> bool:
     """Tell whether an IOC could listen on a TCP port of this machine."""
     with socket.socket() as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as EPICS does; one that listens is in the way still
+        # As EPICS does; a socket that listens is in the way all the same.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("", port))
         except OSError as error:
@@ -121,11 +122,17 @@ def move_ca_search(ca_port: int, search_port: int) -> None:
     broadcasts. So between iocBuild and iocRun, while the server ignores what comes in, each of its search sockets gets
     another one in its place that is bound to the same address and the search port.
     """
-    for number in _udp_sockets(ca_port):
+    for number in _udp_sockets(ca_port) if ca_port != search_port else ():
         with socket.socket(fileno=os.dup(number)) as old:
             address = old.getsockname()[0]
             _put_in_place(old, number, address, search_port)
             _wake(address, ca_port)
+
+
+def _search_port() -> int:
+    """Return the UDP port on which an IOC would answer searches if it were not for the range."""
+    text = os.environ.get("EPICS_CAS_SERVER_PORT") or os.environ.get("EPICS_CA_SERVER_PORT") or ""
+    return int(text) if text.isdecimal() else CA_SEARCH_PORT
 
 
 def _put_in_place(old: socket.socket, number: int, address: str, port: int) -> None:

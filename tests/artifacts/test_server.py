@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from listening_page import undocumented
 from support import MINIMAL_TASK, Server, caget, free_port, is_gone, wait_for
 
 
@@ -75,6 +76,7 @@ def test_haproxy_mode_with_a_token_and_a_clean_end(tmp_path):
     server.http.headers["Authorization"] = "Bearer a token of this test"
     assert server.add("two", {"m.py": MINIMAL_TASK}).status_code == 201
     assert caget("HAP:TWO:STATUS") == "RUN"
+    assert undocumented(server) == []
     started = server.descendants()
     environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in server.plugin_processes()]
     assert environments

@@ -193,6 +193,13 @@ class PluginLauncher(Protocol):
         """
         ...
 
+    async def contents_of(self, source: Source) -> str | None:
+        """Return a digest of a directory whose path says nothing, as a Ray job's upload has another one each time.
+
+        None for any other source, and for a directory that cannot be read.
+        """
+        ...
+
     async def take_process(self, placement: Placement = ANYWHERE) -> PluginHandle:
         """Return a process that waits for a plugin, a warm one where there is one.
 
