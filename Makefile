@@ -41,11 +41,11 @@ audit: $(AUDIT)/.installed
 secrets: $(AUDIT)/.installed
 	.ci/secrets $(AUDIT)/bin
 
-# What the server consists of, with the extras ophyd and postgresql, as CycloneDX.
+# What the server consists of, with the extras oidc, ophyd and postgresql, as CycloneDX.
 sbom: $(AUDIT)/.installed
 	mkdir -p dist
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--extra ophyd --extra postgresql --constraint requirements.lock pyproject.toml -o dist/runtime.txt
+		--extra oidc --extra ophyd --extra postgresql --constraint requirements.lock pyproject.toml -o dist/runtime.txt
 	$(AUDIT)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON \
 		-o dist/sbom.json dist/runtime.txt
 
