@@ -86,6 +86,7 @@ def test_port_of_another_program_is_passed_over(start, free_range):
     """
     ports = free_range(4)
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an IOC of another test may have had the port
         other.bind(("127.0.0.1", ports.first + 1))
         other.listen()
         setting = {"IOCMNG_EPICS_PORTS": str(ports), "EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1"}
