@@ -6,6 +6,7 @@ Arguments of the application are settings by name, as in `serve run iocmng.serve
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import ray
@@ -16,7 +17,7 @@ from ray.serve._private import replica
 from ray.serve.context import _get_global_client  # pyright: ignore[reportPrivateUsage]  no public call tells it
 
 from iocmng.api.app import create_app
-from iocmng.api.token_book import read_tokens_file
+from iocmng.api.guard import check_access
 from iocmng.base.audit_log import show_audit_log
 from iocmng.cluster.client import RayControllerClient
 from iocmng.core.ports.controller import ControllerClient
@@ -37,18 +38,19 @@ class Api:
     """One replica of the REST API. It holds no state of its own but a copy of the Controller's snapshot."""
 
     def __init__(self, settings: Settings) -> None:
+        # To stderr of this process, which Ray keeps beside the Controller's.
+        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
         _stay_on_loopback()
         # Where the proxies listen is Serve's to know: http_options of a config file win over our own setting, and
         # whether a call without a token may change something depends on it.
         self._settings = settings.model_copy(update={"host": listening_address()[0]})
-
         show_audit_log()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._settings, self._connect)
 
     async def _connect(self) -> ControllerClient:
-        return await RayControllerClient.connect(self._settings)
+        return await RayControllerClient.connect(self._settings, records=False)  # the API does
 
 
 def _stay_on_loopback() -> None:
@@ -80,6 +82,5 @@ def build(args: dict[str, Any]) -> serve.Application:
         InvalidRequest: If an argument is no setting or does not fit, or the file of tokens does not.
     """
     settings = load_settings(**args)
-    if settings.tokens_file is not None:
-        read_tokens_file(settings.tokens_file)  # a mistake in it ends the deployment with a sentence
+    check_access(settings)
     return application(settings)

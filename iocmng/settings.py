@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import yaml
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -20,6 +20,7 @@ from iocmng.core.beamline_devices import read_devices
 from iocmng.core.devices import DeviceTable
 from iocmng.core.git_allow import check_pattern
 from iocmng.core.limits import Bytes, Limits, OpenFiles, Processes
+from iocmng.core.manifest import ResourceName
 from iocmng.core.names import check_prefix
 from iocmng.core.port_range import PortRange
 from iocmng.core.pv_access import check_host, check_user
@@ -51,6 +52,14 @@ def is_loopback(host: str | None) -> bool:
     return host in ("127.0.0.1", "localhost", "::1")
 
 
+def check_home(path: Path) -> None:
+    """Check that a path does not begin with the home of a user whom this machine does not know."""
+    try:
+        path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path.parts[0]} is the home of no user of this machine") from None
+
+
 class Settings(BaseSettings):
     """Settings of the server. Each is also IOCMNG_ and its name in upper case in the environment."""
 
@@ -76,6 +85,8 @@ class Settings(BaseSettings):
     state_url: SecretStr | None = None
     """Database that keeps the state, as postgresql://USER:PASSWORD@HOST/NAME; unset: an SQLite file in the state
     directory."""
+    state_url_file: Path | None = None
+    """File that holds state_url, for where its password should stand in no environment."""
     state_key: SecretStr | None = None
     """Key that encrypts credentials in the state; unset: that of state_key_file."""
     state_key_file: Path | None = None
@@ -181,6 +192,10 @@ class Settings(BaseSettings):
     """Processes that wait for a plugin with Python and EPICS loaded."""
     plugin_cpus: Annotated[float, Field(ge=0, le=64)] = 0.01
     """CPUs that Ray books for each plugin; a booking, not a limit."""
+    plugin_resource: ResourceName | None = None
+    """Ray resource, such as `ioc`, that a node must offer so that plugins run there; unset: they run on any node."""
+    plugin_node_timeout: Seconds = 60.0
+    """Seconds for which the start of a plugin waits until a node with plugin_resource has joined."""
     plugin_memory: Bytes | None = None
     """Memory that each process of a plugin may take, such as 512Mi or 2Gi; `limits` of its config.yaml may ask for
     less. Unset: what config.yaml says, without a limit where it says nothing."""
@@ -241,6 +256,15 @@ class Settings(BaseSettings):
     """Seconds without a word from the Controller after which a plugin on another node stops serving its PVs; as long,
     and 7 s on top for cleanup() and the end of the process, the Controller waits before it starts the plugins of a lost
     node elsewhere."""
+
+    @field_validator("*")
+    @classmethod
+    def _known_homes(cls, value: Any) -> Any:
+        paths = cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
+        for path in paths:
+            if isinstance(path, Path):
+                check_home(path)
+        return paths if isinstance(value, tuple) else value
 
     @field_validator("prefix")
     @classmethod
@@ -356,6 +380,7 @@ class Settings(BaseSettings):
             "beamline_config": self.beamline_config and self.beamline_config.expanduser().absolute(),
             "plugins_config": self.plugins_config and self.plugins_config.expanduser().absolute(),
             "plugins_dir": self.plugins_dir.expanduser().absolute(),
+            "state_url_file": self.state_url_file and self.state_url_file.expanduser().absolute(),
             "state_key_file": self.state_key_file and self.state_key_file.expanduser().absolute(),
             "secrets_dir": self.secrets_dir and self.secrets_dir.expanduser().absolute(),
             "allowed_signers": self.allowed_signers and self.allowed_signers.expanduser().absolute(),
@@ -430,7 +455,8 @@ class Settings(BaseSettings):
 
     def without_secrets(self) -> Settings:
         """Return the settings as processes may have them that need no secret of the server."""
-        return self.without_callers().model_copy(update={"state_url": None, "state_key": None})
+        secrets = ("state_url", "state_url_file", "state_key", "state_key_file")
+        return self.without_callers().model_copy(update=dict.fromkeys(secrets))
 
     def beamline(self) -> dict[str, Any]:
         """Return the contents of the beamline file, or nothing where none is set.

@@ -1,6 +1,7 @@
 """Fixtures of all tests."""
 
 import os
+import signal
 import subprocess
 
 import pytest
@@ -10,6 +11,8 @@ os.environ.update(LOOPBACK)
 # What a test says of settings must not depend on who runs it.
 for _name in [name for name in os.environ if name.startswith("IOCMNG_")]:
     del os.environ[_name]
+# Tests that run in the background have inherited that SIGINT is ignored, and what they start would ignore it too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

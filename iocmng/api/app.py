@@ -16,7 +16,7 @@ from iocmng._version import __version__
 from iocmng.api import problems, routes
 from iocmng.api.audit import AuditCalls, Caller
 from iocmng.api.audit_trail import AuditTrail, TrailLimits
-from iocmng.api.auth import ClosedReads
+from iocmng.api.auth import FREE, ClosedReads
 from iocmng.api.browser_guard import BrowserGuard, asks_nobody
 from iocmng.api.deps import Context, context_in
 from iocmng.api.documentation import install_documentation
@@ -65,7 +65,7 @@ def create_app(
     )
     routes.register(app)
     problems.install(app)
-    install_documentation(app)
+    install_documentation(app, lambda path: settings.read_token_required and path not in FREE)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, timeout=settings.body_timeout)
     if settings.read_token_required:
         app.add_middleware(ClosedReads, guard_of=lambda: context_in(app).guard)

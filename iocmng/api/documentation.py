@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,7 +14,7 @@ from iocmng.api.problems import PROBLEM_JSON
 from iocmng.api.run_schemas import RunRequest
 from iocmng.api.schemas import Problem
 from iocmng.core.request import PluginChange, PluginRequest
-from iocmng.errors import IocmngError
+from iocmng.errors import Forbidden, IocmngError, TooManyTries, Unauthorized
 
 _REF = "#/components/schemas/{model}"
 _BODIES: tuple[type[BaseModel], ...] = (PluginRequest, PluginChange, RollbackRequest, ApplyRequest, RunRequest)
@@ -49,16 +49,31 @@ def json_body(model: type[BaseModel], *, required: bool, media: Sequence[str]) -
     return {"requestBody": {"required": required, "content": dict.fromkeys(media, schema)}}
 
 
-def install_documentation(app: FastAPI) -> None:
-    """Complete the OpenAPI document of an application that has all its routes."""
+def install_documentation(app: FastAPI, closed: Callable[[str], bool]) -> None:
+    """Complete the OpenAPI document of an application that has all its routes.
+
+    Args:
+        app: The application.
+        closed: Whether a read at this path needs a token.
+    """
     generated = app.openapi
 
     def completed() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _complete(generated())
+            document = generated()
+            _complete(document)
+            for path, operations in document["paths"].items():
+                if "get" in operations and closed(path):
+                    _close(operations["get"])
         return generated()
 
     app.openapi = completed
+
+
+def _close(operation: dict[str, Any]) -> None:
+    operation["security"] = [{"token": []}]
+    answers = {str(status): told for status, told in problem_answers(Unauthorized, Forbidden, TooManyTries).items()}
+    operation["responses"] = {**answers, **operation["responses"]}
 
 
 def _complete(document: dict[str, Any]) -> None:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from iocmng.api.failed_tries import FailedTries
-from iocmng.api.token_book import TokenBook
+from iocmng.api.token_book import TokenBook, read_tokens_file
 from iocmng.core.access import ANONYMOUS, Principal
-from iocmng.errors import Forbidden, Unauthorized
+from iocmng.errors import Forbidden, InvalidRequest, Unauthorized
 from iocmng.settings import Settings
+
+if TYPE_CHECKING:
+    from iocmng.api.oidc import Oidc
+
+SHORTEST = 16
+"""Characters of a token that nobody guesses by trying, if they are chosen at random."""
 
 
 class Guard:
@@ -25,6 +32,7 @@ class Guard:
         token = settings.token.get_secret_value() if settings.token else None
         self._book = TokenBook(token, settings.tokens_file, clock)
         self._tries = FailedTries(clock)
+        self._oidc = _oidc(settings, clock)
 
     async def who(self, credential: str | None, address: str) -> Principal:
         """Return who calls.
@@ -37,7 +45,8 @@ class Guard:
         Raises:
             Unauthorized: If callers are asked who they are, and the credential is missing or wrong.
             TooManyTries: If there have been too many wrong ones.
-            Forbidden: If the server asks nobody who they are, and can be reached from outside.
+            Forbidden: If the server asks nobody and can be reached from outside, or if a JWT gives no role.
+            ServerUnavailable: If a JWT cannot be checked, because the issuer's keys are not known.
         """
         settings = self._settings
         if not settings.asks_who:
@@ -49,13 +58,41 @@ class Guard:
                 )
             return ANONYMOUS
         if not credential:
-            raise Unauthorized("this call needs a token that this server takes: Authorization: Bearer ...")
+            raise Unauthorized(
+                "this call needs a token that this server takes: Authorization: Bearer ... (the command line sends "
+                "IOCMNG_TOKEN)"
+            )
         # HTTP headers are read as latin-1: this gives back the bytes that were sent.
         found = self._book.find(credential.encode("latin-1", "replace"))
+        if found is None and self._oidc is not None and credential.isascii() and credential.count(".") == 2:
+            found = await self._oidc.principal(credential)
         if found is None:
             self._tries.note(address)
             raise Unauthorized("this server does not take this token: Authorization: Bearer ...")
         return found
+
+
+def check_access(settings: Settings) -> None:
+    """Find out at the start what would else show at the first call.
+
+    Raises:
+        InvalidRequest: If the file of tokens cannot be read or does not fit, or the library for JWTs is missing.
+    """
+    if settings.tokens_file is not None:
+        read_tokens_file(settings.tokens_file)
+    _oidc(settings, time.monotonic)
+
+
+def _oidc(settings: Settings, clock: Callable[[], float]) -> Oidc | None:
+    if settings.oidc_issuer is None:
+        return None
+    try:
+        from iocmng.api.oidc import Oidc
+    except ImportError as error:
+        raise InvalidRequest(
+            f"IOCMNG_OIDC_ISSUER needs a library that is not installed ({error.name}): pip install 'iocmng[oidc]'"
+        ) from error
+    return Oidc(settings, clock)
 
 
 def access_warnings(settings: Settings) -> list[str]:
@@ -79,7 +116,3 @@ def access_warnings(settings: Settings) -> list[str]:
             "IOCMNG_TOKEN or IOCMNG_TOKENS_FILE"
         )
     return found
-
-
-SHORTEST = 16
-"""Characters of a token that nobody guesses by trying, if they are chosen at random."""

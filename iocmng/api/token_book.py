@@ -22,13 +22,13 @@ LOOK_AGAIN = 1.0
 
 MAX_BYTES = 1024 * 1024
 
-_READABLE_BY_ALL = stat.S_IROTH
+_OPEN_TO_ALL = stat.S_IROTH | stat.S_IWOTH
 
 _Mark = tuple[int, int, int, int]
 
 
 def read_tokens_file(path: Path) -> tuple[TokenEntry, ...]:
-    """Return the entries of the file of tokens; warn where everybody on the machine can read it.
+    """Return the entries of the file of tokens; warn where everybody on the machine can read or change it.
 
     Raises:
         InvalidRequest: If it cannot be read, or does not fit; the text repeats nothing of it.
@@ -44,8 +44,8 @@ def read_tokens_file(path: Path) -> tuple[TokenEntry, ...]:
         raise InvalidRequest(f"the tokens file {path} is no text in UTF-8") from None
     if len(content) > MAX_BYTES:
         raise InvalidRequest(f"the tokens file {path} is larger than {MAX_BYTES} bytes")
-    if mode & _READABLE_BY_ALL:
-        logger.warning("every user of this machine can read the tokens file %s; chmod o-r it", path)
+    if mode & _OPEN_TO_ALL:
+        logger.warning("every user of this machine can read or change the tokens file %s; chmod o-rw it", path)
     return parse_tokens(text, str(path))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
@@ -28,7 +30,8 @@ from iocmng.base.task import TaskBase
 from iocmng.base.task_runner import TaskRunner
 from iocmng.base.wanted_runs import WantedRuns
 from iocmng.core.builtin_pvs import JobState, Kind, TaskState
-from iocmng.core.ports.plugin import Clock, DeviceProvider, Mapper, PvServer
+from iocmng.core.client_puts import ClientPut, PutBook
+from iocmng.core.ports.plugin import ClientPuts, Clock, DeviceProvider, Mapper, PvServer
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.results import RESULT_MAX_BYTES
 from iocmng.core.runs import RunOrder, RunOutcome
@@ -42,6 +45,10 @@ SAVE_PERIOD = 1.0
 """Seconds between two looks at the values that are saved; a process that is killed loses as much."""
 
 
+WRITES = 1000
+"""Puts of clients that wait for the next report; beyond, the oldest are in the plugin's log only."""
+
+
 class PluginHost:
     """Hosts one plugin: the author's code in its thread, everything else from any thread.
 
@@ -52,6 +59,7 @@ class PluginHost:
         hands_out_runs: Whether somebody takes the runs that a client asks for by RUN, see take_wanted_runs(); else a
             job runs at once.
         thread: Runs the author's code; None makes a thread for it.
+        client_puts: Tells who has written what; None where nobody knows.
     """
 
     def __init__(
@@ -62,8 +70,14 @@ class PluginHost:
         *,
         hands_out_runs: bool = False,
         thread: Calling | None = None,
+        client_puts: ClientPuts | None = None,
     ) -> None:
         self._pvs = pvs
+        self._client_puts = client_puts
+        self._put_book = PutBook(self._tell_of_put, clock.monotonic)
+        self._writes: deque[ClientPut] = deque(maxlen=WRITES)
+        if client_puts is not None:
+            client_puts.listen(self._put_book.note)
         self._clock = clock
         self._notify = notify
         self._hands_out_runs = hands_out_runs
@@ -78,6 +92,7 @@ class PluginHost:
         self._values: SavedValues | None = None
         self._parameters: CheckedParameters | None = None
         self._checks: AuthorThread | None = None
+        self._logger: logging.Logger | None = None
         self._began = 0.0
         self._beats = 0
         self.thread: Calling = thread or AuthorThread(clock)
@@ -184,8 +199,8 @@ class PluginHost:
         if isinstance(self._runner, JobRunner):
             self._runner.cancel(run)
 
-    def take_wanted_runs(self) -> int:
-        """Return how often a client has written 1 to RUN since the last call, and show that it was taken.
+    def take_wanted_runs(self) -> tuple[str, ...]:
+        """Return who has written 1 to RUN since the last call, each as often as he has, and show that it was taken.
 
         Apart from the reports, which only tell of it: one may go to a Controller that has died.
         """
@@ -208,7 +223,8 @@ class PluginHost:
     def report(self) -> Report:
         """Return what there is to tell."""
         assert self._board is not None
-        report = replace(self._board.report(), wanted_runs=self._wanted.number)
+        writes = tuple(self._writes.popleft() for _ in range(len(self._writes)))
+        report = replace(self._board.report(), wanted_runs=self._wanted.number, writes=writes)
         return report if self._copies is None else replace(report, puts=self._copies.take())
 
     def tell_again(self) -> None:
@@ -242,6 +258,7 @@ class PluginHost:
         if isinstance(self._runner, TaskRunner):
             self._runner.stop()
         self._ended.set()
+        self._put_book.look(everything=True)
         if self._values is not None:
             self._values.save()
 
@@ -260,7 +277,7 @@ class PluginHost:
         self._own_pvs = tuple(pv.name for pv in identity.pvs if not pv.built_in)
         records = self._pvs.build(identity.pv_prefix, identity.pvs, self._client_wrote)
         board.hide(identity.checked.secret_texts())
-        logger = plugin_logger(cls.kind, identity.name, board, log_level)
+        logger = self._logger = plugin_logger(cls.kind, identity.name, board, log_level)
         runtime = Runtime(
             name=identity.name,
             pv_prefix=identity.pv_prefix,
@@ -303,10 +320,18 @@ class PluginHost:
         if self._ended.is_set() and self._values is not None:
             self.thread.submit(self._values.save)  # a put in the moments between the last save and the process's end
 
+    def _tell_of_put(self, put: ClientPut) -> None:
+        """Log what a client has written, and report it; called in one of EPICS's threads, or by the heartbeat."""
+        if self._logger is not None:
+            self._logger.info("%s", put.sentence)
+        self._writes.append(put)
+        if self._notify is not None:
+            self._notify(False)
+
     def _want_run(self, wanted: bool) -> None:
         """Note a put to RUN. It stays 1 until somebody takes note of it, so an operator sees that nobody does."""
         if wanted:
-            self._wanted.add()
+            self._wanted.add(self._client_puts.writer if self._client_puts is not None else "")
             if self._notify is not None:
                 self._notify(True)
 
@@ -333,6 +358,7 @@ class PluginHost:
             self._pvs.put("UPTIME", int(self._clock.monotonic() - self._began))
         if self._watch is not None:
             self._watch.look()
+        self._put_book.look()
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_PERIOD):

@@ -6,24 +6,24 @@ import threading
 
 
 class WantedRuns:
-    """Counts them; thread-safe."""
+    """Keeps who has asked for each; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._number = 0
+        self._who: list[str] = []
 
     @property
     def number(self) -> int:
         """How many there are."""
-        return self._number
+        return len(self._who)
 
-    def add(self) -> None:
-        """Note one more."""
+    def add(self, who: str) -> None:
+        """Note one more, and who has asked for it."""
         with self._lock:
-            self._number += 1
+            self._who.append(who)
 
-    def take(self) -> int:
-        """Return how many there are, and leave none."""
+    def take(self) -> tuple[str, ...]:
+        """Return who has asked for each, and leave none."""
         with self._lock:
-            number, self._number = self._number, 0
-        return number
+            who, self._who = self._who, []
+        return tuple(who)

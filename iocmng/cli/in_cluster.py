@@ -22,8 +22,11 @@ from ray._private import services  # no public call tells the address that `auto
 from ray.exceptions import RayError
 
 from iocmng.api import create_app
+from iocmng.api.audit import Caller
 from iocmng.client import Client
 from iocmng.cluster.client import RayControllerClient
+from iocmng.cluster.ray_job import job_name
+from iocmng.core.audit import Door
 from iocmng.errors import ServerUnreachable
 from iocmng.settings import Settings
 
@@ -45,7 +48,7 @@ def cluster_client() -> Iterator[Client]:
     """
     _join(os.environ.get("RAY_ADDRESS") or "auto")
     try:
-        controller = RayControllerClient.find()
+        controller = RayControllerClient.find(records=False)  # the API does
         if controller is None:
             raise ServerUnreachable(
                 f"no iocmng runs in the Ray cluster at {ray.get_runtime_context().gcs_address}; start one there with "
@@ -83,7 +86,7 @@ def _served(controller: RayControllerClient) -> Iterator[Path]:
 
     # Whoever may open the socket may run code on the cluster anyway: no token is asked for.
     # Made of the defaults, because the environment holds the settings of others.
-    app = create_app(Settings.model_construct(host="127.0.0.1"), connect)
+    app = create_app(Settings.model_construct(host="127.0.0.1"), connect, caller=Caller(Door.CLUSTER, job_name()))
     with tempfile.TemporaryDirectory(prefix="iocmng-") as directory, socket.socket(socket.AF_UNIX) as listener:
         path = Path(directory) / "api"
         listener.bind(str(path))

@@ -19,6 +19,9 @@ from iocmng.cli.session import Session, with_server
 app = typer.Typer(name="job", help="Run jobs, and look at their runs.", no_args_is_help=True)
 
 JobArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the job.", autocompletion=complete_job)]
+INTERRUPTED = 130
+"""Exit status of a command that Ctrl-C has ended: 128 and the number of SIGINT, as of any other program."""
+
 RunArgument = Annotated[int, typer.Argument(metavar="RUN_ID", help="Number of the run.", min=0)]
 
 
@@ -31,7 +34,7 @@ def run(
     timeout: Annotated[float | None, typer.Option(help="Seconds that the run may take.")] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Only start it, and print its number.")] = False,
 ) -> None:
-    """Run a job, show its progress, and print its result; status 1 if it was no success."""
+    """Run a job, show its progress, and print its result; status 1 if it was no success, 130 after Ctrl-C."""
     started = session.client.submit_job(name, parse_parameters(param or ()), timeout=timeout)
     run_id = started["run_id"]
     if no_wait:
@@ -43,7 +46,9 @@ def run(
             for ended in session.client.follow_run(name, run_id):
                 show(ended)
     except KeyboardInterrupt:
-        ended = _interrupted(session, name, run_id)
+        if cancelled := _interrupted(session, name, run_id):
+            _print_result(session, cancelled)
+        raise typer.Exit(INTERRUPTED) from None
     if ended is None:
         raise typer.Exit(1)
     _print_result(session, ended)

@@ -18,16 +18,19 @@ class Output:
 
     Attributes:
         as_json: Whether stdout gets the API's objects and nothing else.
+        follows: Whether more than one object may come, so that each stands on one line, an error's too.
     """
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
+        self.follows = False
 
-    def object(self, told: Any, *, one_line: bool = False) -> None:
-        """Print an object of the API as JSON; on one line where more will follow."""
-        text = json.dumps(told, indent=None if one_line else 2, ensure_ascii=False)
+    def object(self, told: Any) -> None:
+        """Print an object of the API as JSON."""
+        indent = None if self.follows else 2
+        text = json.dumps(told, indent=indent, ensure_ascii=False)
         # What the locale's encoding cannot hold is written as \uXXXX, which is JSON, too.
-        text = text if _can_write(text) else json.dumps(told, indent=None if one_line else 2)
+        text = text if _can_write(text) else json.dumps(told, indent=indent)
         _write(sys.stdout, text)
 
     def line(self, text: str) -> None:

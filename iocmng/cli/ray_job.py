@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Any
 
-_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-"""Set by Ray for what it runs as a job, and for nothing else: runtime_env and metadata of the job."""
+from iocmng.cluster.ray_job import CONFIG, configured
 
 _UNPACKED = "working_dir_files"
 """Ray's directory for what `--working-dir` has brought along, each in a directory of its own."""
@@ -16,7 +13,7 @@ _UNPACKED = "working_dir_files"
 
 def is_ray_job() -> bool:
     """Tell whether Ray runs this process as a job."""
-    return _CONFIG in os.environ
+    return CONFIG in os.environ
 
 
 def uploaded_name(file: Path) -> str | None:
@@ -25,10 +22,6 @@ def uploaded_name(file: Path) -> str | None:
     Ray unpacks what `--working-dir` names into a directory whose name changes with its content, so the whole path
     would be another one with each change.
     """
-    try:
-        config: dict[str, Any] = json.loads(os.environ.get(_CONFIG, ""))
-        if not config["runtime_env"]["working_dir"]:
-            return None
-    except (ValueError, KeyError, TypeError):
+    if not configured("runtime_env", "working_dir"):
         return None
     return next((str(file.relative_to(above)) for above in file.parents if above.parent.name == _UNPACKED), None)

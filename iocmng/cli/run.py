@@ -135,7 +135,8 @@ def run_plugin(options: RunOptions) -> NoReturn:
     pv_client.install(EpicsPvClient(settings.pva))
     # Not where the server keeps its own: one of its plugins may have the same name.
     values = settings.state.joinpath("run-values", *pv_prefix.split(":"))
-    host = PluginHost(_ioc(settings, values), time)
+    ioc = _ioc(settings, values)
+    host = PluginHost(ioc, time, client_puts=ioc)
     try:
         records = _build(host, signals, options, pv_prefix, settings, values, devices)
         ca_port, pva_port = signals.result(host.thread.submit(host.serve))
@@ -203,6 +204,10 @@ def _build(
     except PluginRejected:
         check_syntax(directory)  # the search for the class passes over a file that Python cannot read
         raise
+    if manifest.schedule is not None:
+        _say(
+            "the schedule of config.yaml does nothing here: without a server nobody looks at the clock. Write 1 to RUN"
+        )
     identity = signals.result(host.thread.submit(identify, name, pv_prefix, cls, manifest, {}, commit=None))
     building = host.build(
         cls,

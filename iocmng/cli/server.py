@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -14,9 +15,9 @@ import ray
 from ray import serve
 from ray.exceptions import RayError
 
-from iocmng.api.guard import access_warnings
-from iocmng.api.token_book import read_tokens_file
+from iocmng.api.guard import access_warnings, check_access
 from iocmng.cli.haproxy import HaProxy
+from iocmng.cli.lent_secrets import lent_secrets
 from iocmng.cli.own_ray import Kind, find_kept, forget_kept, start_ray
 from iocmng.cli.service_manager import ServiceManager
 from iocmng.cluster.client import RayControllerClient
@@ -49,7 +50,10 @@ def run_server(settings: Settings) -> None:
     ended, manager = threading.Event(), ServiceManager()
     haproxy = HaProxy() if settings.serve_proxy == "haproxy" and settings.ray_address is None else None
     kind = start_ray(settings, haproxy.environment() if haproxy else {})
+    lent = contextlib.ExitStack()
     try:
+        if kind == "own":  # a Controller on any other Ray may outlive this process
+            settings = lent.enter_context(lent_secrets(settings))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ended.set())
         RayControllerClient.begin(settings)  # starts plugins while Serve starts
@@ -65,6 +69,7 @@ def run_server(settings: Settings) -> None:
         _shut_down(settings, kind)
         if haproxy:
             haproxy.end()
+        lent.close()
 
 
 def stop_kept(settings: Settings) -> None:
@@ -83,8 +88,7 @@ def _check(settings: Settings) -> None:
     """Find out early, and in one sentence, what would else be told in a traceback, or not at all."""
     if settings.plugins_config is not None and not settings.plugins_config.is_file():
         raise InvalidRequest(f"there is no plugins file {settings.plugins_config}")
-    if settings.tokens_file is not None:
-        read_tokens_file(settings.tokens_file)
+    check_access(settings)
     if settings.keep and settings.serve_proxy == "haproxy":
         raise InvalidRequest("keep does not go together with serve_proxy haproxy: choose one of them")
     for warning in read_access(settings).warnings:

@@ -30,6 +30,7 @@ def logs(
     follow: FollowOption = False,
 ) -> None:
     """Show a plugin's log lines."""
+    session.output.follows = follow
     if not follow:
         told = session.client.logs(name, tail=tail)
         session.output.object(told) if session.output.as_json else _show_lines(session, told)
@@ -37,7 +38,7 @@ def logs(
     with suppress(KeyboardInterrupt):
         for page in session.client.follow_logs(name, tail=tail):
             if session.output.as_json:
-                session.output.object(page, one_line=True)
+                session.output.object(page)
             else:
                 _show_lines(session, page)
 
@@ -45,6 +46,7 @@ def logs(
 @with_server
 def events(session: Session, name: AnyNameArgument = None, follow: FollowOption = False) -> None:
     """Show what has happened to the plugins."""
+    session.output.follows = follow
     told = session.client.events(name)
     if not follow:
         if session.output.as_json:
@@ -59,6 +61,28 @@ def events(session: Session, name: AnyNameArgument = None, follow: FollowOption 
     with suppress(KeyboardInterrupt):
         for event in session.client.follow_events(name, after=last, runs=True):
             _show_event(session, event)
+
+
+@with_server
+def audit(
+    session: Session,
+    name: AnyNameArgument = None,
+    who: Annotated[str | None, typer.Option(help="Only what this one has done.")] = None,
+    what: Annotated[str | None, typer.Option(help="Only calls whose name begins so, such as `remove`.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only from this moment on, as in 2026-03-01T12:00.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Number of entries at most.")] = 50,
+    before: Annotated[int | None, typer.Option(min=1, help="Only entries with a lower number.")] = None,
+) -> None:
+    """Show who has changed what, newest first; for admins."""
+    told = session.client.audit(name, who=who, what=what, since=since, limit=limit, before=before)
+    if session.output.as_json:
+        session.output.object(told)
+        return
+    keys = ("id", "time", "who", "door", "what", "plugin")
+    rows = [[*(entry.get(key) for key in keys), _result(entry), entry["request"]] for entry in told["entries"]]
+    session.output.table(("ID", "TIME", "WHO", "DOOR", "WHAT", "PLUGIN", "RESULT", "REQUEST"), rows)
+    if told["next"]:
+        session.output.note(f"there are older ones: --before {told['entries'][-1]['id']}")
 
 
 @with_server
@@ -86,8 +110,13 @@ def health(session: Session) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (logs, events, pvs, health):
+    for command in (logs, events, audit, pvs, health):
         app.command()(command)
+
+
+def _result(entry: Mapping[str, Any]) -> str:
+    """Return how a call ended; the write of a PV has no status."""
+    return " ".join(str(part) for part in (entry["status"], entry["code"]) if part is not None)
 
 
 def _show_lines(session: Session, page: Mapping[str, Any]) -> None:
@@ -99,7 +128,7 @@ def _show_lines(session: Session, page: Mapping[str, Any]) -> None:
 
 def _show_event(session: Session, event: Mapping[str, Any]) -> None:
     if session.output.as_json:
-        session.output.object(event, one_line=True)
+        session.output.object(event)
     else:
         session.output.line(_sentence(event))
 

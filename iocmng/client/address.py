@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -45,8 +46,9 @@ class Address:
         if not self.url.startswith(("http://", "https://")):
             raise InvalidRequest(f"the server's address must begin with http:// or https://, not be {self.url!r}")
         try:
+            _check_host(self.url)
             base = httpx.URL(f"{self.url.rstrip('/')}{BASE}/")
-        except httpx.InvalidURL as error:
+        except (httpx.InvalidURL, ValueError) as error:
             raise InvalidRequest(f"the server's address {self.url!r} is none: {error}") from error
         return {
             "base_url": base,
@@ -61,6 +63,14 @@ class Address:
             raise InvalidRequest("the token has spaces, or characters that cannot be printed")
         headers = {b"Accept": b"application/json"}
         return headers | {b"Authorization": b"Bearer " + token.encode()} if token else headers
+
+
+def _check_host(url: str) -> None:
+    """Raise ValueError for what httpx would only fail to find: no host, or a port that there cannot be."""
+    parts = urlsplit(url)
+    _ = parts.port
+    if not parts.hostname or any(letter.isspace() for letter in url):
+        raise ValueError("give it as http://HOST:PORT")
 
 
 def from_environment() -> Address:

@@ -72,6 +72,7 @@ class AsyncClient:
     apply = awaitable(calls.apply)
     generations = awaitable(calls.generations)
     events = awaitable(calls.events)
+    audit = awaitable(calls.audit)
     logs = awaitable(calls.logs)
     pvs = awaitable(calls.pvs)
     submit_job = awaitable(calls.submit_job)

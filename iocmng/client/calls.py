@@ -8,6 +8,7 @@ from typing import Any, Literal
 from iocmng.client.call import Call, path
 from iocmng.client.objects import (
     ApplyAnswer,
+    AuditList,
     Done,
     DoneWithChecks,
     DoneWithPlugin,
@@ -196,6 +197,29 @@ def events(name: str | None = None, *, after: int = 0, limit: int = 100) -> Call
     if name is not None:
         return Call("GET", path("plugins", name, "events"), query)
     return Call("GET", "/events", query | {"stream": "false"})
+
+
+def audit(
+    plugin: str | None = None,
+    *,
+    who: str | None = None,
+    what: str | None = None,
+    since: str | None = None,
+    limit: int = 100,
+    before: int | None = None,
+) -> Call[AuditList]:
+    """Return who has changed what, newest first; for admins.
+
+    Args:
+        plugin: Only what was done to this plugin.
+        who: Only what this one has done.
+        what: Only calls whose name begins so, such as `remove`.
+        since: Only from this moment on, in ISO 8601.
+        limit: So many at most.
+        before: Only those with a lower id: the next page.
+    """
+    query = {"plugin": plugin, "who": who, "what": what, "since": since, "limit": limit, "before": before}
+    return Call("GET", "/audit", query)
 
 
 def logs(name: str, *, tail: int = 100, after: int | None = None) -> Call[LogLines]:

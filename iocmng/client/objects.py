@@ -142,6 +142,34 @@ class EventList(TypedDict):
     count: int
 
 
+class AuditEntry(TypedDict):
+    """One thing that somebody has done, or tried to do; docs/reference/rest.md explains the keys."""
+
+    id: int
+    time: str
+    door: Literal["rest", "cluster", "epics"]
+    kind: Literal["change", "write", "refused"]
+    who: str
+    role: str | None
+    address: str | None
+    claimed: str | None
+    method: str | None
+    what: str
+    plugin: str | None
+    request: dict[str, Any]
+    status: int | None
+    code: str | None
+    duration_ms: float
+
+
+class AuditList(TypedDict):
+    """Entries of the audit, newest first; `next` is the path of the next page, or None."""
+
+    entries: list[AuditEntry]
+    count: int
+    next: str | None
+
+
 class LogLines(TypedDict):
     """Log lines, oldest first; `next` asks for what follows, `missed` tells that some are kept no longer."""
 

@@ -85,6 +85,7 @@ class Client:
     apply = blocking(calls.apply)
     generations = blocking(calls.generations)
     events = blocking(calls.events)
+    audit = blocking(calls.audit)
     logs = blocking(calls.logs)
     pvs = blocking(calls.pvs)
     submit_job = blocking(calls.submit_job)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 from iocmng.base.audit_log import log_entry
 from iocmng.cluster.keeper import Keeper
-from iocmng.core.audit import AuditEntry, AuditQuery, Door
+from iocmng.core.audit import AuditEntry, AuditKind, AuditQuery, Door, cut
+from iocmng.core.client_puts import ClientPut
 from iocmng.errors import StateUnavailable
 
 WAITING = 5000
@@ -37,6 +39,7 @@ class AuditBook:
         self._writing = asyncio.Lock()
         self._news = asyncio.Event()
         self._lost = 0
+        self._writes: set[asyncio.Task[None]] = set()
 
     async def add(self, entries: Sequence[AuditEntry]) -> None:
         """Keep entries; return when they are kept.
@@ -63,6 +66,17 @@ class AuditBook:
             return
         self._waiting.append(entry)
         self._news.set()
+
+    def note_put(self, plugin: str, put: ClientPut) -> None:
+        """Log what a client has written to a plugin's PV, and keep it soon."""
+        request = {"pv": cut(put.pv), "before": cut(put.before), "value": cut(put.value), "count": put.count}
+        entry = AuditEntry(
+            *(time.time(), Door.EPICS, AuditKind.WRITE, cut(put.who), "put"),
+            method=put.protocol,
+            plugin=plugin,
+            request=request,
+        )
+        self.note(entry)
 
     async def find(self, query: AuditQuery) -> list[AuditEntry]:
         """Return entries, newest first; those that wait are written before, where that is possible."""
@@ -91,6 +105,13 @@ class AuditBook:
             _log.error("%d entries of the audit are in the log only: %s", len(self._waiting), error)
 
     async def _write_all(self) -> None:
+        """Write what waits, to the end: also if who waits for that is cancelled."""
+        writing = asyncio.create_task(self._write_waiting())
+        self._writes.add(writing)
+        writing.add_done_callback(self._writes.discard)
+        await asyncio.shield(writing)
+
+    async def _write_waiting(self) -> None:
         async with self._writing:
             while self._waiting:
                 batch = self._waiting[:BATCH]

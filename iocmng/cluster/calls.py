@@ -46,6 +46,7 @@ class Calls:
         keeper = self._keeper = Keeper(store, generations_kept)
         self._audit = AuditBook(keeper)
         registry.on_event = keeper.add_event
+        registry.on_write = self._audit.note_put
         registry.owner_of = lambda name: entry.owner if (entry := keeper.entry(name)) else None
         wake = asyncio.Event()
         self._watcher = Watcher(registry, policy, wake.set)

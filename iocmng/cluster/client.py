@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -11,38 +12,46 @@ from iocmng.cluster.controller_actor import ControllerActor
 from iocmng.cluster.names import CONTROLLER_NAME, NAMESPACE
 from iocmng.cluster.nodes import HEAD
 from iocmng.cluster.ray_errors import controller_call
-from iocmng.core.audit import AuditEntry, AuditQuery
+from iocmng.cluster.ray_job import job_name
+from iocmng.core.audit import AuditEntry, AuditKind, AuditQuery, Door, summary
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.log_lines import LogPage
 from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.core.runs import Run, RunRequest, RunState
 from iocmng.core.state import Applied, Event, Generation, Snapshot
+from iocmng.errors import IocmngError
 from iocmng.settings import Settings
 
 
 class RayControllerClient:
-    """Calls the Controller actor."""
+    """Calls the Controller actor.
 
-    def __init__(self, actor: Any) -> None:
+    Args:
+        actor: The Controller.
+        records: Whether the audit is told of changes here, with this process's Ray job; else the caller does that.
+    """
+
+    def __init__(self, actor: Any, *, records: bool = True) -> None:
         self._actor = actor
+        self._records = records
 
     @classmethod
-    async def connect(cls, settings: Settings) -> RayControllerClient:
+    async def connect(cls, settings: Settings, *, records: bool = True) -> RayControllerClient:
         """Return a client of the cluster's Controller; make the Controller where there is none."""
-        client = cls.begin(settings)
+        client = cls.begin(settings, records=records)
         await controller_call(client._actor.start.remote())
         return client
 
     @classmethod
-    def find(cls) -> RayControllerClient | None:
+    def find(cls, *, records: bool = True) -> RayControllerClient | None:
         """Return a client of the cluster's Controller, or None where there is none; it is never made."""
         try:
-            return cls(ray.get_actor(CONTROLLER_NAME, namespace=NAMESPACE))
+            return cls(ray.get_actor(CONTROLLER_NAME, namespace=NAMESPACE), records=records)
         except ValueError:
             return None
 
     @classmethod
-    def begin(cls, settings: Settings) -> RayControllerClient:
+    def begin(cls, settings: Settings, *, records: bool = True) -> RayControllerClient:
         """Do the same without waiting until the Controller answers."""
         actor: Any = (
             ray.remote(ControllerActor)
@@ -59,31 +68,37 @@ class RayControllerClient:
             .remote(settings.without_callers())
         )
         actor.start.remote()
-        return cls(actor)
+        return cls(actor, records=records)
 
     async def add(self, request: PluginRequest, kind: Kind | None, wait: bool) -> int:
         """See Controller.add."""
-        return await controller_call(self._actor.add.remote(request, kind, wait))
+        asked = request.model_dump(exclude_unset=True, exclude={"name"})
+        return await self._change("add", request.name, asked, self._actor.add.remote(request, kind, wait))
 
     async def remove(self, name: str, kind: Kind | None) -> int:
         """See Controller.remove."""
-        return await controller_call(self._actor.remove.remote(name, kind))
+        asked = {}
+        return await self._change("remove", name, asked, self._actor.remove.remote(name, kind))
 
     async def restart(self, name: str, kind: Kind | None) -> int:
         """See Controller.restart."""
-        return await controller_call(self._actor.restart.remote(name, kind))
+        asked = {}
+        return await self._change("restart", name, asked, self._actor.restart.remote(name, kind))
 
     async def rollback(self, name: str, kind: Kind | None, generation: int | None) -> int:
         """See Controller.rollback."""
-        return await controller_call(self._actor.rollback.remote(name, kind, generation))
+        asked = {"generation": generation}
+        return await self._change("rollback", name, asked, self._actor.rollback.remote(name, kind, generation))
 
     async def change(self, name: str, kind: Kind | None, change: PluginChange) -> int:
         """See Controller.change."""
-        return await controller_call(self._actor.change.remote(name, kind, change))
+        asked = change.model_dump(exclude_unset=True)
+        return await self._change("change", name, asked, self._actor.change.remote(name, kind, change))
 
     async def apply(self, owner: str, requests: Sequence[PluginRequest]) -> tuple[list[Applied], int]:
         """See Controller.apply."""
-        return await controller_call(self._actor.apply.remote(owner, requests))
+        asked = {"owner": owner, "plugins": [one.model_dump(include={"name"}) for one in requests]}
+        return await self._change("apply", "", asked, self._actor.apply.remote(owner, requests))
 
     async def generations(self, name: str) -> list[Generation]:
         """See Controller.generations."""
@@ -95,15 +110,18 @@ class RayControllerClient:
 
     async def set_running(self, name: str, kind: Kind | None, running: bool) -> int:
         """See Controller.set_running."""
-        return await controller_call(self._actor.set_running.remote(name, kind, running))
+        asked = {"running": running}
+        return await self._change("set_running", name, asked, self._actor.set_running.remote(name, kind, running))
 
     async def run_job(self, name: str, request: RunRequest, wait: bool) -> tuple[Run, int]:
         """See Controller.run_job."""
-        return await controller_call(self._actor.run_job.remote(name, request, wait))
+        asked = {"parameters": dict(request.parameters)}
+        return await self._change("run_job", name, asked, self._actor.run_job.remote(name, request, wait))
 
     async def cancel_run(self, name: str, run: int, wait: bool) -> tuple[Run, int]:
         """See Controller.cancel_run."""
-        return await controller_call(self._actor.cancel_run.remote(name, run, wait))
+        asked = {"run_id": run}
+        return await self._change("cancel_run", name, asked, self._actor.cancel_run.remote(name, run, wait))
 
     async def runs(self, name: str, states: Collection[RunState], before: int | None, limit: int) -> list[Run]:
         """See Controller.runs."""
@@ -128,6 +146,24 @@ class RayControllerClient:
     async def watch(self, epoch: str, after: int) -> Snapshot:
         """See Controller.watch."""
         return await controller_call(self._actor.watch.remote(epoch, after))
+
+    async def _change(self, what: str, plugin: str, asked: Mapping[str, Any], call: Any) -> Any:
+        """Await a call that changes something, and have it recorded, whatever becomes of it."""
+        if not self._records:
+            return await controller_call(call)
+        at, began, code = time.time(), time.monotonic(), ""
+        try:
+            return await controller_call(call)
+        except IocmngError as error:
+            code = error.code
+            raise
+        finally:
+            duration = round((time.monotonic() - began) * 1000, 1)
+            kept = summary(asked, None)  # which parameters are secret is not known here
+            who = (at, Door.CLUSTER, AuditKind.CHANGE, job_name(), what)
+            entry = AuditEntry(*who, plugin=plugin, request=kept, code=code, duration=duration)
+            # Nobody waits for it: the Controller logs it, and keeps it when it can.
+            self._actor.add_audit.remote([entry])
 
     async def shutdown(self) -> None:
         """Stop all plugins in good order, and end the Controller."""

@@ -63,6 +63,7 @@ class Controller(Replacements, RunCalls):
         )
         if devices is not None:
             self._registry.devices = devices.outline()
+        self._launcher = launcher
         self._boot = Boot(
             self._registry, self._keeper, self._operations, self._watcher, self._loop, self._runs, launcher
         )
@@ -153,7 +154,9 @@ class Controller(Replacements, RunCalls):
 
     async def apply(self, owner: str, requests: Sequence[PluginRequest]) -> tuple[list[Applied], int]:
         """Make the plugins of a plugins file what its entries say; what fails is told and stops nothing."""
-        applied = await apply_plan(self, self._keeper, owner, requests)
+        digests = {request.name: await self._launcher.contents_of(request.source) for request in requests}
+        contents = {name: digest for name, digest in digests.items() if digest is not None}
+        applied = await apply_plan(self, self._keeper, owner, requests, contents)
         self._registry.refresh(one.name for one in applied)
         return applied, self._registry.announced
 

@@ -171,8 +171,8 @@ class RayPluginHandle:
         """Return the values of the plugin's own PVs."""
         return await plugin_call(self._actor.pv_values.remote())
 
-    async def take_wanted_runs(self) -> int:
-        """Return how often RUN was written since the last call."""
+    async def take_wanted_runs(self) -> tuple[str, ...]:
+        """Return who has written RUN since the last call."""
         return await plugin_call(self._actor.take_wanted_runs.remote())
 
     async def follow_run(self, run: int, report: Report) -> None:

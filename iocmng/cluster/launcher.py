@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
 import uuid
 from collections import deque
@@ -18,12 +19,12 @@ from iocmng.cluster.handle import RayPluginHandle
 from iocmng.cluster.last_words import LastWords, forget_words
 from iocmng.cluster.names import NAMESPACE, PROCESS_PREFIX
 from iocmng.cluster.nodes import is_reachable, lease_bound, own_node
-from iocmng.cluster.placing import place
+from iocmng.cluster.placing import place_with_share, share_of
 from iocmng.cluster.plugin_actor import PluginProcess
 from iocmng.cluster.ray_errors import plugin_call
 from iocmng.cluster.served import ForRuns
 from iocmng.cluster.shipping import Shipping
-from iocmng.cluster.uploads import with_uploads
+from iocmng.cluster.uploads import digest_of_upload, with_uploads
 from iocmng.core.devices import DeviceTable
 from iocmng.core.ports.processes import ANYWHERE, Bundle, FoundFurther, FoundProcess, Placement
 from iocmng.core.pv_access import access_rules
@@ -63,7 +64,8 @@ class RayLauncher:
         self._lookups: dict[str, asyncio.Future[bool]] = {}
         # A fetch needs no whole CPU: it waits for the network most of the time. The bundles lie where the state lies.
         here = NodeAffinitySchedulingStrategy(own_node(), soft=False)
-        self._fetch: Any = ray.remote(fetch).options(num_cpus=0, max_retries=0, scheduling_strategy=here)
+        task: Any = ray.remote(fetch_until_cancelled)
+        self._fetch = task.options(num_cpus=0, max_retries=0, scheduling_strategy=here)
         # Ray keeps 20 kB for good of each actor in the process that makes it; here, in one that ends after a while.
         make: Any = ray.remote(num_cpus=0, max_retries=0, max_calls=PROCESSES_MADE)(make_process)
         self._make = make.options(scheduling_strategy=here)
@@ -81,6 +83,10 @@ class RayLauncher:
         """Return a bundle that was kept, if it is there, intact and still allowed."""
         return await asyncio.to_thread(reopen, source, files, self._settings)
 
+    async def contents_of(self, source: Source) -> str | None:
+        """Return the digest of a directory that a Ray job has brought along."""
+        return await asyncio.to_thread(digest_of_upload, source)
+
     async def forget_bundles(self, keep: frozenset[str]) -> None:
         """Remove the files of all bundles except those to be kept."""
         await asyncio.to_thread(forget_bundles, self._settings, keep)
@@ -95,11 +101,12 @@ class RayLauncher:
     def fill(self) -> None:
         """Start as many warm processes as are missing."""
         while len(self._warm) < self._settings.warm_processes:
-            self._warm.append(self._new_process({}))
+            self._warm.append(self._new_process())
 
     async def take_process(self, placement: Placement = ANYWHERE) -> RayPluginHandle:
         """Return a process that waits for a plugin, a warm one where there is one that will do."""
-        wishes = None if placement.is_anywhere else await place(placement)
+        settings = self._settings
+        wishes = await place_with_share(placement, settings.plugin_resource, settings.plugin_node_timeout)
         for _ in range(WARM_TRIES):
             handle = self._next_process(wishes)
             try:
@@ -120,9 +127,10 @@ class RayLauncher:
         if wishes is not None:
             return self._new_process(wishes)
         asyncio.get_running_loop().call_soon(self.fill)
-        return self._warm.popleft() if self._warm else self._new_process({})
+        return self._warm.popleft() if self._warm else self._new_process()
 
-    def _new_process(self, wishes: Mapping[str, Any]) -> RayPluginHandle:
+    def _new_process(self, wishes: Mapping[str, Any] | None = None) -> RayPluginHandle:
+        wishes = wishes or {"resources": share_of(self._settings.plugin_resource)}
         return self._handle(plugin_call(self._make.remote(self._settings.plugin_cpus, wishes)))
 
     def _handle(self, actor: Coroutine[Any, Any, Any]) -> RayPluginHandle:
@@ -176,6 +184,16 @@ class RayLauncher:
         """End the warm processes."""
         while self._warm:
             await self._warm.popleft().kill()
+
+
+def fetch_until_cancelled(source: Source, credential: str | None, settings: Settings) -> Bundle:
+    """Fetch as `fetch` does, and end when the task is cancelled. Runs in a Ray task.
+
+    Ray cancels a task by SIGINT, and Python minds it only where its own handler is set: the processes of a Ray that was
+    started in the background, as by `nohup` or with `&` in a script, have inherited that it is ignored.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return fetch(source, credential, settings)
 
 
 def make_process(cpus: float, wishes: Mapping[str, Any]) -> Any:

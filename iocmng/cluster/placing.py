@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -17,7 +18,64 @@ from iocmng.errors import ServerUnavailable
 FREE_TIMEOUT = 3.0
 """Seconds in which Ray must have noticed what a process that has just ended gives back."""
 
+SHARE = 0.0001
+"""What a plugin takes of the resource that all plugins need; the least that Ray counts. Ten thousand share one unit."""
+
+LOOK_EVERY = 0.5
+
 _Node = Mapping[str, Any]
+
+
+def share_of(resource: str | None) -> dict[str, float]:
+    """Return the resources that every plugin needs because its site wants plugins only where `resource` is."""
+    return {resource: SHARE} if resource else {}
+
+
+async def place_with_share(placement: Placement, resource: str | None, within: float) -> dict[str, Any] | None:
+    """Do what place() does, for a site that wants plugins only on nodes with a resource.
+
+    Nodes of a cluster that has just begun join one after the other: for the first one with the resource it waits.
+
+    Args:
+        placement: What the plugin itself asks for.
+        resource: The resource; None where every node will do.
+        within: Seconds to wait.
+
+    Returns:
+        The options of the actor; None if the plugin has no wishes of its own.
+
+    Raises:
+        ServerUnavailable: If no such node has joined in time, or none can take the plugin.
+    """
+    if resource is not None:
+        await _wait_for_node(resource, within)
+    if placement.is_anywhere:
+        return None
+    return await place(with_share(placement, resource))
+
+
+def with_share(placement: Placement, resource: str | None) -> Placement:
+    """Return the placement that asks for the plugins' resource, too; an amount that the plugin itself names stays."""
+    return replace(placement, resources={**share_of(resource), **placement.resources})
+
+
+async def _wait_for_node(resource: str, within: float) -> None:
+    deadline = time.monotonic() + within
+    while True:
+        nodes = await asyncio.to_thread(ray.nodes)
+        if any_offers(nodes, resource):
+            return
+        if time.monotonic() > deadline:
+            raise ServerUnavailable(
+                f"no node of the cluster has the resource {resource}, which IOCMNG_PLUGIN_RESOURCE asks for, and none "
+                f"joined within {within:g} s; {_offered([node for node in nodes if node['Alive']])}"
+            )
+        await asyncio.sleep(LOOK_EVERY)
+
+
+def any_offers(nodes: Sequence[_Node], resource: str) -> bool:
+    """Tell whether a node that lives offers a resource."""
+    return any(node["Alive"] and node["Resources"].get(resource, 0) >= SHARE for node in nodes)
 
 
 async def place(placement: Placement) -> dict[str, Any]:

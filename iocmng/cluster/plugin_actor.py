@@ -23,7 +23,6 @@ from iocmng.cluster.last_words import LastWords
 from iocmng.cluster.lease import Lease, now
 from iocmng.cluster.nodes import machine_address
 from iocmng.cluster.ray_mapper import RayMapper
-from iocmng.cluster.ray_session import close_session
 from iocmng.cluster.served import ForRuns, Served
 from iocmng.cluster.surroundings import Surroundings
 from iocmng.core import pv_client
@@ -83,7 +82,7 @@ class PluginProcess:
             if not self._changed.is_set() or (urgent and not self._urgent.is_set()):
                 loop.call_soon_threadsafe(self._note, urgent)
 
-        self._host = PluginHost(self._ioc, time, notify, hands_out_runs=True)
+        self._host = PluginHost(self._ioc, time, notify, hands_out_runs=True, client_puts=self._ioc)
         await asyncio.wrap_future(self._host.thread.submit(load_epics))
 
     async def describe(self) -> tuple[Served | ForRuns | None, float]:
@@ -120,7 +119,6 @@ class PluginProcess:
         confined = confinement(spec.name, bundle, settings, site.owner)
         self._mapper = RayMapper(bundle, settings, confined)
         if site.owner is not None:
-            close_session()
             forbid_new_privileges()  # for the threads that this one makes
         await asyncio.wrap_future(self._host.thread.submit(confine, confined))
         loading = self._host.thread.submit(load_class, bundle.directory, bundle.packages, manifest)
@@ -239,8 +237,8 @@ class PluginProcess:
         assert self._host is not None
         return self._host.pv_values()
 
-    async def take_wanted_runs(self) -> int:
-        """Return how often RUN was written since the last call."""
+    async def take_wanted_runs(self) -> tuple[str, ...]:
+        """Return who has written RUN since the last call."""
         assert self._host is not None
         return self._host.take_wanted_runs()
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from iocmng.cluster.view import plugin_view, shown_status
+from iocmng.core.client_puts import ClientPut
 from iocmng.core.devices import CreatedDevice, DeviceTable
 from iocmng.core.lifecycle import Phase, check_transition
 from iocmng.core.log_lines import NumberedLog
@@ -65,6 +66,7 @@ class Registry:
         self.runs_of: Callable[[str], dict[str, Any]] = lambda _: {}
         self.on_report: Callable[[str, Report], None] = lambda name, report: None
         self.on_change: Callable[[str], None] = lambda _: None
+        self.on_write: Callable[[str, ClientPut], None] = lambda name, put: None
         self._fallback: dict[str, PluginSpec] = {}
         self._recent: deque[tuple[int, Event]] = deque(maxlen=RECENT_EVENTS)
         self._recent_runs: dict[tuple[int, RunState], tuple[int, Run]] = {}
@@ -131,6 +133,8 @@ class Registry:
             urgent: Whether somebody waits for the snapshot to show it, even if only counters changed.
         """
         self.log(name, report.log)
+        for put in report.writes:
+            self.on_write(name, put)
         status = self.observed.get(name)
         # Reports come by more than one way, so an older one may come later.
         before = status.report if status is not None else None

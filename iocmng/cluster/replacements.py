@@ -52,7 +52,7 @@ class Replacements(Calls):
         old = target.spec
         wanted = replace(
             spec,
-            source=_with_credential_of(spec.source, old.source),
+            source=_source_of_then(spec.source, old.source),
             parameters=old.parameters,
             resources=old.resources,
             node=old.node,
@@ -96,6 +96,12 @@ class Replacements(Calls):
             return self._registry.announced
         return await self._replace(replace(changed, generation=spec.generation), Cause.APPLY)
 
+    async def move(self, name: str, source: Source) -> None:
+        """Note that the same files lie elsewhere; the plugin runs on, and its next restart fetches them there."""
+        moved = replace(self._find(name, None), source=source)
+        await self._keeper.save(moved)
+        self._registry.desire(moved)
+
     async def _replace(self, wanted: PluginSpec, cause: Cause) -> int:
         name = wanted.name
         self._operations.causes[name] = cause
@@ -103,13 +109,21 @@ class Replacements(Calls):
         return await self._settled(name)
 
 
-def _with_credential_of(present: Source, earlier: Source) -> Source:
-    """Return an earlier source; the credential that is kept is the present one's, and is for its repository only."""
-    if isinstance(earlier, GitSource) and earlier.credential_file is None:
-        if isinstance(present, GitSource) and present.url == earlier.url and present.credential_file is None:
-            return replace(earlier, has_credential=present.has_credential, uses_key=present.uses_key)
-        return replace(earlier, has_credential=False, uses_key=False)
-    return earlier
+def _source_of_then(present: Source, earlier: Source) -> Source:
+    """Return an earlier source, as it may be used now.
+
+    The credential that is kept is the present one's, and is for its repository only. A signature that is asked for now
+    is asked for of earlier code, too.
+    """
+    if not isinstance(earlier, GitSource):
+        return earlier
+    if isinstance(present, GitSource) and present.require_signed:
+        earlier = replace(earlier, require_signed=True)
+    if earlier.credential_file is not None:
+        return earlier
+    if isinstance(present, GitSource) and present.url == earlier.url and present.credential_file is None:
+        return replace(earlier, has_credential=present.has_credential, uses_key=present.uses_key)
+    return replace(earlier, has_credential=False, uses_key=False)
 
 
 def _same(one: PluginSpec, other: PluginSpec) -> bool:

@@ -259,12 +259,12 @@ class Runs(RunDispatch):
         """Run a job as often as RUN was written, with its own parameters; what is refused is shown in MESSAGE."""
         handle = self._watcher.handles.get(name)
         try:
-            count = await handle.take_wanted_runs() if handle is not None else 0
+            wanted = await handle.take_wanted_runs() if handle is not None else ()
         finally:
             self._taking.discard(name)
         try:
-            for _ in range(count):
-                await self.request(name, RunRequest(cause=RunCause.PV, who="RUN"))
+            for who in wanted:
+                await self.request(name, RunRequest(cause=RunCause.PV, who=who or "RUN"))
         except IocmngError as error:
             if handle is not None:
                 await handle.show(f"RUN was refused: {error}", "")

@@ -64,10 +64,9 @@ class Parameters(BaseModel):
                 return data
 
 
-ResourceTable = dict[
-    Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")],
-    Annotated[float, Field(gt=0, le=1e6)],
-]
+ResourceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")]
+
+ResourceTable = dict[ResourceName, Annotated[float, Field(gt=0, le=1e6)]]
 """Amounts of Ray resources by name."""
 
 LabelTable = dict[
@@ -242,7 +241,7 @@ def check_record_names(pv_prefix: str, pvs: tuple[DeclaredPv, ...]) -> None:
     failures = [
         CheckFailure(
             "config",
-            f"record name {name!r} has {len(name)} characters; EPICS takes {MAX_RECORD_NAME_LENGTH} at most. "
+            f"record name {name!r:.200} has {len(name)} characters; EPICS takes {MAX_RECORD_NAME_LENGTH} at most. "
             "Shorten the PV's name, or the PV segment with `prefix` in config.yaml",
         )
         for name in (record_name(pv_prefix, pv.name) for pv in pvs)

@@ -18,7 +18,7 @@ from iocmng.core.parameter_types import PARAMETER_MODELS, PARAMETER_TYPES
 from iocmng.core.pv_fields import Alarms
 from iocmng.core.pvs import PV_TYPES, BoolPv, EnumPv, FloatPv, IntPv, StringPv
 from iocmng.core.schedule_section import ScheduleSection
-from iocmng.core.words import nearest
+from iocmng.core.words import nearest, printable
 from iocmng.core.yaml_text import load_yaml, rejected
 from iocmng.errors import CheckFailure, PluginRejected
 
@@ -59,7 +59,7 @@ def parse_manifest(text: str, file: str = "config.yaml") -> Manifest:
     else:
         if not (found := _undeclared(manifest, root)):
             return manifest
-    failures = [CheckFailure("config", sentence, file, line) for sentence, line in found[:MAX_FAILURES]]
+    failures = [CheckFailure("config", printable(sentence), file, line) for sentence, line in found[:MAX_FAILURES]]
     if len(found) > MAX_FAILURES:
         failures.append(CheckFailure("config", f"and {len(found) - MAX_FAILURES} mistakes more", file))
     raise PluginRejected.because(*failures)
@@ -129,7 +129,7 @@ def _as_bool(key: yaml.Node) -> bool | None:
 
 def _sentence(item: ErrorDetails, root: yaml.Node | None) -> str:
     place, kind = _find(root, item)[0], item["type"]
-    where = ".".join(place).encode(errors="replace").decode() or "the file"
+    where = ".".join(place) or "the file"
     word, given, context = place[-1] if place else "", item["input"], item.get("ctx", {})
     match kind:
         case "extra_forbidden" if word in _LATER_KEYS:
@@ -137,7 +137,7 @@ def _sentence(item: ErrorDetails, root: yaml.Node | None) -> str:
         case "extra_forbidden":
             return f"{where}: unknown key{nearest(word, _keys_at(item['loc']))}"
         case "union_tag_invalid":
-            tag = str(context["tag"]).encode(errors="replace").decode()
+            tag = str(context["tag"])
             what, types = _types_at(item["loc"])
             hint = nearest(tag, types)
             return f"{where}.type: unknown {what} type {tag!r:.80}{hint} (types are {', '.join(types)})"

@@ -32,7 +32,12 @@ class Step:
 
 
 def plan(
-    owner: str, requests: Iterable[PluginRequest], entries: Mapping[str, PluginEntry], *, remove: bool = True
+    owner: str,
+    requests: Iterable[PluginRequest],
+    entries: Mapping[str, PluginEntry],
+    *,
+    remove: bool = True,
+    contents: Mapping[str, str] | None = None,
 ) -> list[Step]:
     """Return the steps in their order: removals first, then the entries in their start order.
 
@@ -44,7 +49,9 @@ def plan(
         requests: Its entries.
         entries: The plugins that exist, by name.
         remove: Whether what the file no longer names is removed; not to be done if some of it cannot be read.
+        contents: What the directories hold that are to be compared by that, and not by their paths, by plugin.
     """
+    digests = contents or {}
     wanted = {request.name: request for request in requests}
     steps = [
         Step(Action.REMOVE, name)
@@ -55,7 +62,7 @@ def plan(
         entry = entries.get(request.name)
         if entry is None:
             action = Action.ADD
-        elif entry.owner == owner and entry.applied == applied_form(request):
+        elif entry.owner == owner and entry.applied == applied_form(request, digests.get(request.name)):
             action = Action.KEEP
         else:
             action = Action.CHANGE
@@ -63,9 +70,15 @@ def plan(
     return steps
 
 
-def applied_form(request: PluginRequest) -> dict[str, Any]:
-    """Return an entry as it is kept to be compared with later ones: without its credential."""
-    return request.model_dump(mode="json", exclude={"pat", "ssh_key"}, exclude_defaults=True)
+def applied_form(request: PluginRequest, contents: str | None = None) -> dict[str, Any]:
+    """Return an entry as it is kept to be compared with later ones: without its credential.
+
+    Args:
+        request: The entry.
+        contents: Digest of the directory that it names, if that shall count and the path shall not.
+    """
+    form = request.model_dump(mode="json", exclude={"pat", "ssh_key"}, exclude_defaults=True)
+    return form | {"local_path": f"contents {contents}"} if contents else form
 
 
 def changed_spec(entry: PluginEntry, request: PluginRequest, number: int) -> PluginSpec:

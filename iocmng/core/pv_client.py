@@ -6,6 +6,8 @@ unit test, say) a fake can be installed in its place.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 from iocmng.core.ports.plugin import PvClient
@@ -17,6 +19,19 @@ _installed: list[PvClient] = []
 def install(client: PvClient | None) -> None:
     """Use this client from now on; None uses none."""
     _installed[:] = [client] if client is not None else []
+
+
+@contextmanager
+def using(client: PvClient) -> Generator[None]:
+    """Use this client in place of the installed one until the block ends; of several blocks the newest one counts."""
+    _installed.append(client)
+    try:
+        yield
+    finally:
+        # Blocks may end in another order than that in which they have begun.
+        newest = max((at for at, one in enumerate(_installed) if one is client), default=None)
+        if newest is not None:
+            del _installed[newest]
 
 
 def get(pv_name: str, timeout: float = 5.0) -> Any:
@@ -48,4 +63,4 @@ def _client() -> PvClient:
         raise ServerUnavailable(
             "pv_client works inside a running plugin; in a test, give it a client with pv_client.install(...)"
         )
-    return _installed[0]
+    return _installed[-1]

@@ -70,6 +70,8 @@ def check_field(text: str, limit: int) -> str:
         raise ValueError(f"a text of more than {limit} bytes in UTF-8 does not fit the record's field")
     if problem := text_problem(text):
         raise ValueError(problem)
+    if any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in text):
+        raise ValueError("a line break or another control character does not fit the record's field")
     if "$(" in text or "${" in text:
         raise ValueError("'$(' and '${' are not allowed: EPICS would expand them as macros")
     return text

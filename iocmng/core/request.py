@@ -20,6 +20,7 @@ from iocmng.errors import InvalidRequest
 SshKey = Annotated[SecretStr | None, Field(max_length=16384)]
 
 _OF_GIT = ("branch", "commit", "pat", "pat_file", "ssh_key", "ssh_key_file", "require_signed")
+_CHANGES_OF_GIT = ("branch", "commit", "pat", "ssh_key", "require_signed")
 _CREDENTIALS = ("pat", "pat_file", "ssh_key", "ssh_key_file")
 
 
@@ -156,6 +157,8 @@ class PluginChange(BaseModel):
     """A new personal access token; null forgets the credential there is."""
     ssh_key: SshKey = None
     """A new private key for an ssh repository; null forgets the credential there is."""
+    require_signed: bool | None = None
+    """true: take only signed code, and fetch the plugin anew; false and null: what the server asks of all plugins."""
     parameters: dict[str, Any] | None = {}
     """Merged into the parameters of the add; a null takes one away, a null for all of them takes all."""
     auto_start_on_boot: bool | None = None
@@ -199,7 +202,7 @@ class PluginChange(BaseModel):
     @property
     def needs_replacement(self) -> bool:
         """Whether the plugin's process must be replaced to show the change."""
-        return bool(self.model_fields_set & {"branch", "commit", "parameters"})
+        return bool(self.require_signed or self.model_fields_set & {"branch", "commit", "parameters"})
 
     def of(self, spec: PluginSpec) -> PluginSpec:
         """Return the spec with this change made; `generation` and `files` are as they were.
@@ -209,16 +212,17 @@ class PluginChange(BaseModel):
         """
         given = self.model_fields_set
         source = spec.source
-        if given & {"branch", "commit", "pat", "ssh_key"}:
+        if given & set(_CHANGES_OF_GIT):
             if not isinstance(source, GitSource):
-                raise InvalidRequest(
-                    f"{spec.name} comes from a local directory: branch, commit, pat and ssh_key do not fit it"
-                )
+                keys = f"{', '.join(_CHANGES_OF_GIT[:-1])} and {_CHANGES_OF_GIT[-1]}"
+                raise InvalidRequest(f"{spec.name} comes from a local directory: {keys} do not fit it")
             if self.ssh_key is not None and not is_ssh_url(source.url):
                 raise InvalidRequest(f"{spec.name} does not come from an ssh repository: ssh_key does not fit it")
             changes: dict[str, Any] = {key: getattr(self, key) for key in ("branch", "commit") if key in given}
             if "branch" in given and "commit" not in given:
                 changes["commit"] = None  # a pinned commit would win over the branch
+            if "require_signed" in given:
+                changes["require_signed"] = bool(self.require_signed)
             if self.changes_credential:
                 changes |= {
                     "has_credential": self.credential is not None,

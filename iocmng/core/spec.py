@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iocmng.core.builtin_pvs import Kind
+from iocmng.core.client_puts import ClientPut
 from iocmng.core.devices import CreatedDevice
 from iocmng.core.lifecycle import Phase
 from iocmng.core.parameters import ParametersSchema
@@ -131,6 +132,7 @@ class Report:
         wanted_runs: How often a client has written 1 to a job's RUN, and nobody has taken it.
         puts: PVs that a run has set in a process that serves none, since the last report, in their order.
         devices: Ophyd devices that it has made.
+        writes: What clients have written to its PVs since the last report.
     """
 
     version: int
@@ -145,10 +147,11 @@ class Report:
     run: RunReport | None = None
     wanted_runs: int = 0
     puts: tuple[tuple[str, PvValue, Severity | None], ...] = ()
+    writes: tuple[ClientPut, ...] = ()
 
     def kept(self) -> Report:
         """Return the report without what is handed on at once, and what belongs to a run."""
-        return replace(self, log=(), run=None, wanted_runs=0, puts=())
+        return replace(self, log=(), run=None, wanted_runs=0, puts=(), writes=())
 
     def without_log(self) -> Report:
         """Return the report without its log lines."""

@@ -25,6 +25,11 @@ def shown(value: Any) -> str:
             return f"{value!r:.80}"
 
 
+def printable(text: str) -> str:
+    """Return a text whose control characters and halves of characters are written out, as in a Python string."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def short(value: Any) -> str:
     """Return a number as somebody would write it, and anything else as text."""
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)

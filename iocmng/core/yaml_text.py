@@ -24,6 +24,7 @@ MAX_LEVELS = 100
 
 
 _SCALARS = tuple(f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null", "timestamp"))
+_SURROGATES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
@@ -70,7 +71,12 @@ class _Loader(yaml.SafeLoader):
             raise _mistake(f"{node.value!r:.80} cannot be read: {error}", node) from error
         if isinstance(value, int) and value.bit_length() > MAX_INT_BITS:
             raise _mistake("the number is too large", node)
-        return value
+        return _SURROGATES.sub(_joined, value) if isinstance(value, str) else value
+
+
+def _joined(pair: re.Match[str]) -> str:
+    """Return the character that JSON writes as two: YAML has escapes for all, JSON for the first 65536."""
+    return pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le")
 
 
 def _mistake(problem: str, where: yaml.Node | yaml.Event) -> yaml.MarkedYAMLError:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from iocmng.core.client_puts import ClientPut
 from iocmng.core.names import record_name
 from iocmng.core.port_range import PortRange
 from iocmng.core.pv_access import access_rules
@@ -17,6 +18,7 @@ from iocmng.core.pvs import DeclaredPv
 from iocmng.core.spec import RecordInfo
 from iocmng.epics.loader import build_ioc, load_epics, server_ports
 from iocmng.epics.ports import ClaimedPorts
+from iocmng.epics.put_log import PutLog
 from iocmng.epics.records import make_record, record_type
 from iocmng.errors import CheckFailure, NoPorts, PluginRejected, PvValueError, UnknownPv, WrongState
 
@@ -92,6 +94,17 @@ class SoftIoc:
         self._records: dict[str, tuple[DeclaredPv, Any]] = {}
         self._built = False
         self._claimed: ClaimedPorts | None = None
+        self._told: Callable[[ClientPut], None] = lambda put: None
+        self._put_log: PutLog | None = None
+
+    def listen(self, told: Callable[[ClientPut], None]) -> None:
+        """Have each put of a client told once it is done, in a thread that must not be held up; before build()."""
+        self._told = told
+
+    @property
+    def writer(self) -> str:
+        """Who makes the put that `on_write` is being told of, as user@host; empty where nobody knows."""
+        return self._put_log.writer if self._put_log is not None else ""
 
     def build(
         self, pv_prefix: str, pvs: Sequence[DeclaredPv], on_write: Callable[[str, PvValue], None]
@@ -132,6 +145,8 @@ class SoftIoc:
         except AssertionError as error:
             raise _refused(f"EPICS refused the database of {pv_prefix} {error}".strip()) from error
         epics.device.dispatcher = _dispatch
+        self._put_log = PutLog(self._told)
+        self._put_log.register()
         with _making_own_put():  # records process once, so that initial values meet their alarm limits
             is_built = build_ioc(self.rules.access, pv_prefix)
         if not is_built:

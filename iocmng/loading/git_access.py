@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ from iocmng.core.source import GitSource, is_ssh_url, refused
 from iocmng.loading.git_process import Access
 from iocmng.loading.secret_file import secret_file
 from iocmng.settings import Settings
+
+_OPENSSH = b"openssh-key-v1\0"
+_NO_CIPHER = b"\0\0\0\x04none"
 
 
 @contextlib.contextmanager
@@ -45,7 +49,20 @@ def _key(credential: str) -> str:
             "the `ssh_key` is no private key: it begins with a line such as -----BEGIN OPENSSH PRIVATE KEY-----, and "
             "keeps its line breaks"
         )
+    if _is_locked(lines):
+        raise refused("the `ssh_key` has a passphrase, which nobody can type here; give one without any")
     return "\n".join(lines) + "\n"
+
+
+def _is_locked(lines: list[str]) -> bool:
+    """Tell whether a private key has a passphrase; ssh itself would only say that access was refused."""
+    if "ENCRYPTED" in lines[0] or lines[1].startswith("Proc-Type:"):
+        return True
+    try:
+        start = base64.b64decode(lines[1][:64])
+    except ValueError:
+        return False  # ssh says what is wrong with it
+    return start.startswith(_OPENSSH) and not start.startswith(_OPENSSH + _NO_CIPHER)
 
 
 def _known_hosts(source: GitSource, settings: Settings) -> Path:

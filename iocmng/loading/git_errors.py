@@ -10,8 +10,9 @@ from iocmng.loading.git_process import CREDENTIAL_USER
 
 MAX_QUOTED = 300
 
-_BOILERPLATE = re.compile(r"Could not read from remote|Please make sure you have|and the repository exists")
-_CREDENTIAL_IN_URL = re.compile(r"://[^/@\s]+@")
+_BOILERPLATE = re.compile(r"Could not read from remote|Please make sure you have|and the repository exists|^[@ ]+$|^@ ")
+_CREDENTIAL_IN_URL = re.compile(r"(?<!\bssh)://[^/@\s]+@|://[^/@\s:]*:[^/@\s]*@")
+"""The user of an ssh address is none, as long as no password follows."""
 
 _ADVICE: tuple[tuple[str, str], ...] = (
     (
@@ -32,6 +33,12 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (
         r"dubious ownership|safe\.directory",
         "it belongs to another user, and git does not read it; give it to the server's user, or use `local_path`",
+    ),
+    (
+        r"host identification has changed",
+        "it shows another ssh host key than the known one, so it may not be the host that it seems to be, and got "
+        "nothing; ask those who run it, and renew the line in the file of IOCMNG_SSH_KNOWN_HOSTS only if they have "
+        "changed it",
     ),
     (
         r"host key verification failed",

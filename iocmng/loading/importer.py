@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+from iocmng.base.author_errors import AUTHOR_ERRORS, limit_met
 from iocmng.base.job import JobBase
 from iocmng.base.plugin import PluginBase
 from iocmng.base.task import TaskBase
@@ -75,10 +76,11 @@ def _import_file(path: Path, directory: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    # The author's code runs here and may raise anything, SystemExit too: all of it is a failed check.
-    except BaseException as error:
+    # The author's code runs here and may raise anything, SystemExit too: all of it is a failed check. That is told
+    # without the author's exception: whoever shows the one would have to ask the other for its text.
+    except AUTHOR_ERRORS as error:
         sys.modules.pop(name, None)
-        raise PluginRejected.because(_import_failure(error, path, directory)) from error
+        raise PluginRejected.because(_import_failure(error, path, directory)) from None
     return sys.modules.get(name, module)
 
 
@@ -86,7 +88,8 @@ def _import_failure(error: BaseException, path: Path, directory: Path) -> CheckF
     frames = [(Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)]
     own = [(file, line) for file, line in frames if file.is_relative_to(directory)]
     file, line = own[-1] if own else (path, None)
-    message = f"{type(error).__name__}: {_text(error)}".removesuffix(": ")
+    text = "; ".join(filter(None, (_text(error), limit_met(error))))
+    message = f"{type(error).__name__}: {text}".removesuffix(": ")
     if isinstance(error, ModuleNotFoundError):
         message += "; add its package to requirements.txt, or put the module beside the plugin"
     return CheckFailure("import", message, file.relative_to(directory).as_posix(), line)
@@ -96,7 +99,7 @@ def _text(error: BaseException) -> str:
     """Return an exception's text as something that every protocol can carry."""
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001  # the author's own __str__
+    except AUTHOR_ERRORS:  # the author's own __str__
         text = "(its text cannot be shown)"
     return text[:MAX_MESSAGE].encode(errors="replace").decode()
 

@@ -40,6 +40,8 @@ def copy_local(source: LocalSource, workspace: Path, settings: Settings) -> Orig
         )
     root = allowed_directory(source.directory, settings, "local_path")
     directory = allowed_directory(str(root / source.path), settings, "path")
+    if directory.is_relative_to(settings.state.resolve()):
+        raise refused(f"{directory} belongs to the server's own state, which is no place for plugins; put it elsewhere")
     if not directory.is_dir():
         raise refused(f"there is no directory {directory} on the server; check local_path and path")
     files = workspace / "files"

@@ -21,6 +21,8 @@ from iocmng.settings import Settings
 
 FILE_NAME = "requirements.txt"
 MAX_BYTES = 256 * 1024
+MAX_CHARACTERS = 8192
+"""Characters of a line; one with many hashes has thousands."""
 MAX_FILES = 20
 """Files that include each other."""
 
@@ -137,6 +139,8 @@ def _included(line: Line) -> tuple[str, bool] | None:
 
 
 def _check(line: Line, constraint: bool, settings: Settings) -> None:
+    if len(line.text) > MAX_CHARACTERS:
+        raise rejected(f"the line has more than {MAX_CHARACTERS} characters; write one requirement per line", line)
     if not line.text.isprintable():
         raise rejected("the line holds a control character; write one requirement per line", line)
     if "${" in line.text:

@@ -17,7 +17,7 @@ def secret_file(content: str) -> Iterator[str]:
     try:
         os.fchmod(descriptor, 0o600)  # ssh refuses a key that others may read
         with open(os.dup(descriptor), "wb") as file:  # noqa: PTH123
-            file.write(content.encode())
+            file.write(content.encode("utf-8", "surrogateescape"))
         yield f"/proc/{os.getpid()}/fd/{descriptor}"
     finally:
         os.close(descriptor)

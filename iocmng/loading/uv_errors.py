@@ -9,6 +9,8 @@ from pathlib import Path
 from iocmng.loading.base_environment import BaseEnvironment
 
 MAX_CHARACTERS = 700
+MAX_READ = 20_000
+"""Characters of uv's words that are looked at."""
 
 _NOISE = re.compile(r"^(Using |Resolved |Prepared |Installed |Bytecode |Uninstalled |warning:|\s*\^)")
 _DECORATION = re.compile(r"^[^\w`]*(error:|cause:|hint:)?\s*")
@@ -27,7 +29,9 @@ def condense(stderr: str, directories: Sequence[Path], base: BaseEnvironment) ->
         directories: Places of this fetch, whose paths say nothing to the author.
         base: Packages that cannot be replaced.
     """
-    lines = [_DECORATION.sub("", line) for line in stderr.splitlines() if line.strip() and not _NOISE.match(line)]
+    lines = [
+        _DECORATION.sub("", line) for line in stderr[:MAX_READ].splitlines() if line.strip() and not _NOISE.match(line)
+    ]
     text = _CREDENTIAL.sub("://***@", " ".join(" ".join(lines).split()))
     for directory in directories:
         text = text.replace(f"{directory}/", "").replace(str(directory), ".")

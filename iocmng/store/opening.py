@@ -6,7 +6,9 @@ import base64
 import os
 
 import sqlalchemy as sa
+from pydantic import SecretStr
 
+from iocmng.errors import StateUnavailable
 from iocmng.settings import Settings
 from iocmng.store.credentials import Cipher, read_key
 from iocmng.store.database import Database, upsert
@@ -35,10 +37,11 @@ def open_store(settings: Settings, lock_timeout: float = LOCK_TIMEOUT) -> SqlSta
         InvalidRequest: If the setting state_url does not fit.
     """
     key = read_key(settings)
-    if settings.state_url is None:
+    state_url = _read_url(settings)
+    if state_url is None:
         database = open_sqlite(settings.state, lock_timeout)
     else:
-        database = open_postgresql(settings.state_url, lock_timeout)
+        database = open_postgresql(state_url, lock_timeout)
     try:
         cipher = Cipher(key, lambda: _salt(database))
         _forget_orphans(database)
@@ -47,6 +50,20 @@ def open_store(settings: Settings, lock_timeout: float = LOCK_TIMEOUT) -> SqlSta
         raise
     kept = Kept(settings.generations_kept, settings.events_kept, settings.runs_kept, settings.audit_kept)
     return SqlStateStore(database, cipher, kept)
+
+
+def _read_url(settings: Settings) -> SecretStr | None:
+    file = settings.state_url_file
+    if settings.state_url is not None or file is None:
+        return settings.state_url
+    try:
+        return SecretStr(file.read_text(encoding="utf-8").strip())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise StateUnavailable(
+            f"the URL of the state in {file} cannot be read: {reason}. See that this user may read the file, or name "
+            "another one in IOCMNG_STATE_URL_FILE"
+        ) from None
 
 
 def _salt(database: Database) -> bytes:

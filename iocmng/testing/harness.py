@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -69,15 +70,16 @@ class PluginHarness:
         self.pvs = FakePvs()
         self.outside = outside or FakePvClient()
         self.progress: list[float] = []
-        self._thread = InlineThread(self.clock)
+        self._thread = InlineThread(self.clock, self.outside)
         self._host = PluginHost(self.pvs, self.clock, thread=self._thread)
         self._log: list[str] = []
         self._cancel_at = float("inf")
         self._is_closed = False
-        self._handlers: list[logging.Handler] = []
+        self._borrowed = ExitStack()
         self._path, self._modules = list(sys.path), set(sys.modules)
         self._directory = None if isinstance(plugin, type) else plugin_directory(plugin)
-        pv_client.install(self.outside)
+        # For the test's own calls; the plugin's code gets the harness's own in any case.
+        self._borrowed.enter_context(pv_client.using(self.outside))
         try:
             self._build(plugin, parameters or {}, name, prefix, config)
         except BaseException:
@@ -91,9 +93,7 @@ class PluginHarness:
         name = check_plugin_name(name or loaded.name)
         pv_prefix = plugin_pv_prefix(prefix, name, loaded.manifest.prefix)
         identity = identify(name, pv_prefix, loaded.cls, loaded.manifest, parameters, commit=None)
-        self._logger = logging.getLogger(f"iocmng.{loaded.cls.kind.value}.{name}")
-        self._handlers = list(self._logger.handlers)
-        self._logger.addFilter(self._look_at_error)
+        self._borrow_logger(logging.getLogger(f"iocmng.{loaded.cls.kind.value}.{name}"))
         self._host.build(loaded.cls, identity, "debug").result()
         self.pvs.listeners.append(self._note)
         self._thread.submit(self._host.open).result()
@@ -185,12 +185,16 @@ class PluginHarness:
         self._is_closed = True
         self._host.end().result()
         self._report()
-        self._logger.handlers[:] = self._handlers
-        self._logger.removeFilter(self._look_at_error)
         self._leave()
 
+    def _borrow_logger(self, logger: logging.Logger) -> None:
+        """Look at what is logged; when the harness is left, the logger is as it was."""
+        logger.addFilter(self._look_at_error)
+        self._borrowed.callback(logger.removeFilter, self._look_at_error)
+        self._borrowed.callback(setattr, logger, "handlers", list(logger.handlers))
+
     def _leave(self) -> None:
-        pv_client.install(None)
+        self._borrowed.close()
         sys.path[:] = self._path
         if self._directory is None:
             return

@@ -8,7 +8,8 @@ from concurrent.futures import Future
 from typing import ParamSpec, TypeVar
 
 from iocmng.base.author_thread import Ticking
-from iocmng.core.ports.plugin import Clock
+from iocmng.core import pv_client
+from iocmng.core.ports.plugin import Clock, PvClient
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -19,12 +20,17 @@ class InlineThread:
 
     A call that is submitted while another one runs waits until that has ended.
 
+    Args:
+        clock: Says when a tick is due.
+        client: What `pv_client` is while a call or a tick runs.
+
     Attributes:
         interruption: What is to end the test: raised as soon as the call under way has returned.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, client: PvClient) -> None:
         self._clock = clock
+        self._client = client
         self._calls: deque[Callable[[], None]] = deque()
         self._runner: Ticking | None = None
         self._is_busy = False
@@ -65,15 +71,19 @@ class InlineThread:
             return
         self._is_busy = True
         try:
-            while self._calls:
-                self._calls.popleft()()
-                self._raise_interruption()
-                # After each call, as in AuthorThread: the first cycle follows initialize().
-                if not self._calls and self._runner is not None and self.wake_at <= self._clock.monotonic():
-                    self._runner.tick()
-                    self._raise_interruption()
+            with pv_client.using(self._client):
+                self._work_off()
         finally:
             self._is_busy = False
+
+    def _work_off(self) -> None:
+        while self._calls:
+            self._calls.popleft()()
+            self._raise_interruption()
+            # After each call, as in AuthorThread: the first cycle follows initialize().
+            if not self._calls and self._runner is not None and self.wake_at <= self._clock.monotonic():
+                self._runner.tick()
+                self._raise_interruption()
 
     def _raise_interruption(self) -> None:
         if self.interruption is not None:

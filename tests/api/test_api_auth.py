@@ -115,12 +115,12 @@ async def test_reads_are_free(
 async def test_without_a_token_an_open_server_refuses_changes(
     serving: Serving, controller: FakeController, forged: dict[str, str]
 ) -> None:
-    """A server that others can reach refuses, whatever headers say, and tells the three ways to allow it."""
+    """A server that others can reach refuses, whatever headers say, and tells the ways to allow it."""
     async with serving(controller, host="0.0.0.0") as client:
         response = await client.delete("/tasks/monitor", headers=forged)
         assert response.status_code == 403
         assert response.json()["type"] == "urn:iocmng:problem:forbidden"
-        for way in ("IOCMNG_TOKEN", "IOCMNG_ALLOW_UNAUTHENTICATED", "127.0.0.1"):
+        for way in ("IOCMNG_TOKEN ", "IOCMNG_TOKENS_FILE", "IOCMNG_ALLOW_UNAUTHENTICATED", "127.0.0.1"):
             assert way in response.json()["detail"]
         assert controller.calls == []
 

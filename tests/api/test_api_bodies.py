@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -272,3 +273,59 @@ async def test_the_largest_body_of_one_megabyte_is_taken(client: httpx.AsyncClie
     """No other limit hides below ours."""
     content = with_parameters(json.dumps({"x": "y" * 1_000_000}).encode())
     assert (await client.post("/plugins", content=content)).status_code == 201
+
+
+class Stuck:
+    """A body that begins and does not go on until it is given up."""
+
+    def __init__(self) -> None:
+        self.began = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.began = True
+        yield b'{"name": '
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("path", [*ADDS, "/jobs/scan/run"])
+async def test_a_body_that_does_not_come_is_given_up(serving: Serving, controller: FakeController, path: str) -> None:
+    """Half a body is waited for as long as the setting says; the answer is 408 and names it."""
+    async with serving(controller, body_timeout=0.05) as client:
+        body = Stuck()
+        response = await client.post(path, content=body)
+        assert response.status_code == 408
+        assert response.json()["type"] == "urn:iocmng:problem:body-too-slow"
+        assert "IOCMNG_BODY_TIMEOUT" in response.json()["detail"]
+        assert body.began
+        assert controller.calls == []
+
+
+async def test_the_limit_is_for_the_body_alone(serving: Serving, controller: FakeController) -> None:
+    """A call whose body is there may take as long as it takes."""
+    async with serving(controller, body_timeout=0.05) as client:
+        controller.gate.clear()
+        call = asyncio.ensure_future(client.post("/plugins", content=GOOD))
+        await controller.called()
+        _, pending = await asyncio.wait({call}, timeout=0.2)
+        assert pending
+        controller.gate.set()
+        assert (await call).status_code == 201
+
+
+@pytest.mark.parametrize("path", ["/plugins", "/tasks/monitor/restart", "/unknown"])
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "deflate", "br", "identity, gzip", "nonsense"])
+async def test_a_packed_body_is_415(
+    client: httpx.AsyncClient, controller: FakeController, path: str, coding: str
+) -> None:
+    """What would have to be unpacked is refused on every path, before it is read."""
+    response = await client.post(path, content=Stream(b"x", 1), headers={"content-encoding": coding})
+    assert response.status_code == 415
+    assert "without Content-Encoding" in response.json()["detail"]
+    assert controller.calls == []
+
+
+@pytest.mark.parametrize("coding", ["", "identity", "IDENTITY"])
+async def test_a_body_that_is_packed_as_nothing_is_taken(client: httpx.AsyncClient, coding: str) -> None:
+    """`identity` says that the body is as it is."""
+    response = await client.post("/plugins", content=GOOD, headers={"content-encoding": coding})
+    assert response.status_code == 201

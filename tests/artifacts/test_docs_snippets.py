@@ -45,6 +45,30 @@ NOT_RUN = {
         "docs/how-to/run-on-several-nodes.md",
         "export RAY_health_check_period_ms=1000 RAY_health_check_timeout_ms=1000 RAY_health_check_failure_threshold=6",
     ): "tests/cluster/test_node_cut_off.py",
+    (
+        "docs/how-to/run-on-several-nodes.md",
+        "ray start --address=HEAD:6379 --resources='{\"ioc\": 1}'",
+    ): "tests/cluster/test_plugin_resource.py",
+    **{
+        ("docs/how-to/run-on-kubernetes.md", head): "needs a cluster; tests/k8s renders and checks it"
+        for head in (
+            "kubectl create namespace iocmng",
+            "kubectl apply -k .",
+            "kubectl -n iocmng port-forward service/iocmng 8080 &",
+            "kubectl -n iocmng delete rayservice iocmng",
+        )
+    },
+    **{
+        ("docs/how-to/run-with-docker-compose.md", head): "needs Docker; tests/artifacts/test_image.py"
+        for head in (
+            "docker compose up -d",
+            "docker compose --profile postgresql up -d",
+            "docker run --rm --network=host -v plugins:/data/plugins -e IOCMNG_TOKEN=... \\",
+            "docker run --rm --network=host -v ./pump:/plugin:ro \\",
+            "IOCMNG_TOKEN=a-long-random-text",
+            "POSTGRES_PASSWORD=another-long-text",
+        )
+    },
     ("docs/how-to/run-on-one-machine.md", "iocmng-server --keep"): "tests/artifacts/test_server_end.py",
     (
         "docs/how-to/private-repositories.md",
@@ -65,8 +89,22 @@ NOT_RUN = {
     ("docs/how-to/submit-with-ray.md", "iocmng list --cluster"): "tests/artifacts/test_ray_job_submit.py",
     (
         "docs/how-to/submit-with-ray.md",
-        "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=...",
+        "export IOCMNG_RAY_DASHBOARD=true IOCMNG_RAY_DASHBOARD_HOST=0.0.0.0",
     ): "tests/artifacts/test_ray_job_submit.py",
+    (
+        "docs/how-to/submit-with-ray.md",
+        "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=/var/lib/iocmng/.iocmng/ray.token",
+    ): "tests/artifacts/test_ray_job_submit.py",
+    ("docs/how-to/join-a-ray-cluster.md", "ray get-auth-token --generate"): "writes into the home directory",
+    ("docs/how-to/join-a-ray-cluster.md", "export RAY_AUTH_MODE=token"): "needs a Ray cluster",
+    (
+        "docs/how-to/run-on-several-nodes.md",
+        "export IOCMNG_RAY_HOST=192.0.2.10 IOCMNG_RAY_PORT=6379",
+    ): "tests/cluster/test_own_ray_nodes.py",
+    (
+        "docs/how-to/run-on-several-nodes.md",
+        "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=/etc/iocmng/ray.token RAY_USAGE_STATS_ENABLED=0",
+    ): "tests/cluster/test_own_ray_nodes.py",
     ("docs/how-to/join-a-ray-cluster.md", "export RAY_ADDRESS=auto"): "needs a Ray cluster",
     ("docs/how-to/start-a-plugin-from-the-template.md", 'pip install "iocmng[author]"'): "needs a package index",
     ("docs/how-to/join-a-ray-cluster.md", "serve run serve_config/iocmng.yaml"): "tests/artifacts/test_serve_config.py",
@@ -273,6 +311,8 @@ def test_files_are_legal(block, tmp_path):
             assert read_devices(read_yaml(file)).problems == ()
         case "requirements.txt":
             assert [Requirement(line) for line in block.text.splitlines() if not line.startswith("#")]
+        case "kustomization.yaml" | "docker-compose.override.yaml":
+            assert yaml.safe_load(block.text)  # tests/k8s/test_k8s_docs.py and test_image.py look closer
         case name:
             assert name.endswith(".json"), f"{block}: nothing here reads a file named {name}"
             json.loads(block.text)

@@ -15,8 +15,8 @@ from support import MINIMAL_TASK, Server, caget, free_port, is_gone, write_files
 
 RAY = Path(sys.executable).with_name("ray")
 
-TOKEN = "a-token-of-at-least-32-characters-for-tests"
-AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+AUTH = {"RAY_AUTH_MODE": "token"}
+OTHER_TOKEN = {"RAY_AUTH_TOKEN": "another-token-of-at-least-32-characters"}
 
 JOB = """\
 import time
@@ -40,12 +40,13 @@ TASK = MINIMAL_TASK
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A server with a Ray of its own, whose dashboard asks for a token."""
+    """A server with a Ray of its own, whose dashboard asks for the token that the server has made."""
     root = tmp_path_factory.mktemp("submit")
     dashboard = free_port()
     # PATH without our programs: a job finds iocmng all the same.
     ray = {"IOCMNG_RAY_DASHBOARD": "true", "IOCMNG_RAY_DASHBOARD_PORT": str(dashboard), "PATH": os.defpath}
-    server = Server(root, "SUB", **ray, **AUTH).wait_until_ready()
+    server = Server(root, "SUB", **ray).wait_until_ready()
+    server.auth = AUTH | {"RAY_AUTH_TOKEN_PATH": str(server.plugins_dir / ".iocmng" / "ray.token")}
     server.dashboard = f"http://127.0.0.1:{dashboard}"
     assert server.add("measures", {"job.py": JOB}).status_code == 201
     yield server
@@ -58,13 +59,13 @@ def clean_environment(**more):
     return plain | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_COLOR_PREFIX": "0"} | more
 
 
-def submit(server, *command, options=(), auth=AUTH):
+def submit(server, *command, options=(), auth=None):
     """Submit a job; return the exit status of `ray job submit`, and its output."""
     done = subprocess.run(
         [RAY, "job", "submit", "--address", server.dashboard, *options, "--", *command],
         capture_output=True,
         text=True,
-        env=clean_environment(**auth),
+        env=clean_environment(**(auth or server.auth)),
         timeout=120,
         check=False,
     )
@@ -97,10 +98,13 @@ def test_a_plugins_file_comes_with_its_plugins(server, tmp_path):
     assert "one added\ntwo added\n" in output
     assert caget("SUB:ONE:STATUS") is not None
     assert server.get("one")["owner"] == "ray-job/plugins.yaml"
+    pid = server.get("one")["pid"]
     (tmp_path / "plugins.yaml").write_text(yaml.safe_dump({"plugins": entries[:1]}))
     status, output = submit(server, *apply, options=options)
     assert status == 0, output
+    assert "one unchanged\n" in output
     assert "two removed\n" in output
+    assert server.get("one")["pid"] == pid
     assert is_gone("SUB:TWO:STATUS")
     assert server.http.post("/plugins/one/restart").status_code == 200
     (tmp_path / "plugins" / "one" / "m.py").write_text("def broken(:\n")
@@ -118,7 +122,7 @@ def test_the_cluster_is_reached_from_a_node_too(server):
     assert status == 0, output
     address = re.search(r"^[\d.]+:\d+$", output, re.MULTILINE)
     assert address, output
-    environment = clean_environment(RAY_ADDRESS=address[0], IOCMNG_URL="http://127.0.0.1:1", **AUTH)
+    environment = clean_environment(RAY_ADDRESS=address[0], IOCMNG_URL="http://127.0.0.1:1", **server.auth)
 
     def iocmng(*arguments, **changes):
         command = [sys.executable, "-m", "iocmng", *arguments, "--cluster"]
@@ -139,14 +143,14 @@ def test_the_cluster_is_reached_from_a_node_too(server):
             assert any("(restart)" in following.stdout.readline() for _ in range(50))
         finally:
             following.kill()
-    done = iocmng("list", RAY_AUTH_TOKEN="another-token-of-at-least-32-characters")
+    done = iocmng("list", **OTHER_TOKEN)
     assert (done.returncode, done.stdout) == (3, "")
     assert "Traceback" not in done.stderr
 
 
 def test_no_token_no_job(server):
     """Without the token, or with another one, nothing is run."""
-    for auth in ({"RAY_AUTH_MODE": "disabled"}, AUTH | {"RAY_AUTH_TOKEN": "another-token-of-at-least-32-characters"}):
+    for auth in ({"RAY_AUTH_MODE": "disabled"}, AUTH | OTHER_TOKEN):
         status, output = submit(server, "iocmng", "remove", "measures", auth=auth)
         assert status != 0, output
     assert server.names() == {"measures"}
@@ -197,10 +201,12 @@ def test_a_dashboard_for_everyone_needs_a_token(tmp_path):
             IOCMNG_PLUGINS_DIR=str(tmp_path),
             IOCMNG_RAY_DASHBOARD="true",
             IOCMNG_RAY_DASHBOARD_HOST="0.0.0.0",
+            RAY_AUTH_MODE="disabled",
             IOCMNG_PORT=str(free_port()),
         ),
         timeout=60,
         check=False,
     )
     assert done.returncode == 2
-    assert "RAY_AUTH_MODE=token" in done.stderr
+    assert "IOCMNG_RAY_DASHBOARD_HOST" in done.stderr
+    assert "RAY_AUTH_MODE" in done.stderr

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from listening_page import undocumented
 from support import MINIMAL_TASK, Server, caget, free_port, is_gone, wait_for
 
 
@@ -69,17 +70,21 @@ def test_haproxy_mode_with_a_token_and_a_clean_end(tmp_path):
         IOCMNG_PLUGINS_CONFIG=str(plugins),
         IOCMNG_LOCAL_ROOTS=str(tmp_path),
     ).wait_until_ready()
-    assert server.get("good")["status"] == "running"
-    assert server.get("bad")["status"] in ("invalid", "error")
-    assert server.add("two", {"m.py": MINIMAL_TASK}).status_code == 401
-    server.http.headers["Authorization"] = "Bearer a token of this test"
-    assert server.add("two", {"m.py": MINIMAL_TASK}).status_code == 201
-    assert caget("HAP:TWO:STATUS") == "RUN"
-    started = server.descendants()
-    environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in server.plugin_processes()]
-    assert environments
-    assert not any(b"a token of this test" in environment for environment in environments)
-    assert server.stop() == 0
+    try:
+        assert server.get("good")["status"] == "running"
+        assert server.get("bad")["status"] in ("invalid", "error")
+        assert server.add("two", {"m.py": MINIMAL_TASK}).status_code == 401
+        server.http.headers["Authorization"] = "Bearer a token of this test"
+        assert server.add("two", {"m.py": MINIMAL_TASK}).status_code == 201
+        assert caget("HAP:TWO:STATUS") == "RUN"
+        assert undocumented(server) == []
+        started = server.descendants()
+        environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in server.plugin_processes()]
+        assert environments
+        assert not any(b"a token of this test" in environment for environment in environments)
+    finally:
+        status = server.stop()
+    assert status == 0
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), "every process has ended")
 
 

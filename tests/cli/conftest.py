@@ -27,6 +27,7 @@ def fresh(controller: FakeController) -> None:
         applied=[],
         past={},
         stored=[],
+        audited=[],
     )
     controller.begin_new_life()
     controller.epoch = f"life {next(_lives)}"

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from served_api import FAILED, RUNNING, SUCCESS, Command, ServedApi, result_object
 
+from iocmng.core.audit import AuditEntry, AuditKind, Door
 from iocmng.core.request import PluginRequest
 from iocmng.core.state import Applied, Cause, Generation, GenerationResult
 from iocmng.errors import CheckFailure, InvalidRequest, IocmngError, PluginRejected, SourceUnavailable
@@ -59,6 +60,50 @@ def with_past(api: ServedApi) -> None:
         Generation("monitor", 1, Cause.ADD, 1_700_000_000.0, spec, GenerationResult.STARTED),
     ]
     api.do(lambda controller: [controller.emit("monitor"), controller.emit("scan", previous=None, reason="")])
+
+
+def with_audit(api: ServedApi) -> None:
+    """Let somebody have done something."""
+    api.controller.audited = [
+        AuditEntry(
+            at=1_700_000_000.5,
+            door=Door.REST,
+            kind=AuditKind.CHANGE,
+            who="ada",
+            role="admin",
+            what="add_task",
+            method="POST",
+            plugin="pump",
+            status=201,
+            id=1,
+            duration=812.5,
+            address="10.0.0.7:51234",
+            request={"branch": "main"},
+        ),
+        AuditEntry(
+            at=1_700_000_060.0,
+            door=Door.REST,
+            kind=AuditKind.REFUSED,
+            who="-",
+            what="remove_task",
+            method="DELETE",
+            plugin="pump",
+            status=401,
+            code="unauthorized",
+            id=2,
+        ),
+        AuditEntry(
+            at=1_700_000_120.0,
+            door=Door.EPICS,
+            kind=AuditKind.WRITE,
+            who="ada@\x1b[2Jconsole",
+            what="put",
+            method="ca",
+            plugin="monitor",
+            id=3,
+            request={"pv": "BL:NS:MONITOR:ENABLE", "before": "ENABLED", "value": "DISABLED", "count": 1},
+        ),
+    ]
 
 
 def script(*steps: dict[str, Any]) -> Callable[[ServedApi], None]:
@@ -118,6 +163,10 @@ SCENARIOS: dict[str, Scenario] = {
     "rollback": (nothing, ["rollback monitor", "rollback monitor --generation 1 --json"]),
     "generations": (with_past, ["generations monitor", "generations monitor --json"]),
     "events": (with_past, ["events", "events scan", "events scan --json"]),
+    "audit": (
+        with_audit,
+        ["audit", "audit pump --limit 1", "audit --who ada --json", "audit --what none", "audit --since yesterday"],
+    ),
     "logs": (with_bad_words, ["logs monitor", "logs monitor --tail 1 --json"]),
     "pvs": (nothing, ["pvs scan", "pvs scan --json"]),
     "health": (nothing, ["health", "health --json"]),

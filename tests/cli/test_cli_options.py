@@ -39,6 +39,15 @@ def test_json_is_the_apis_own_object(api: ServedApi, iocmng: Command, arguments:
     assert json.loads(out) == httpx.get(f"{api.url}/api/v1/{path}").json()
 
 
+@pytest.mark.parametrize("command", ["logs", "events"])
+def test_an_error_is_one_line_where_objects_are(api: ServedApi, iocmng: Command, command: str) -> None:
+    """What follows with --json prints an object on each line, a problem document too."""
+    status, out, _ = iocmng(command, "nobody", "-f", "--json")
+    assert status == 1
+    assert json.loads(out)["status"] == 404
+    assert out.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -55,6 +64,8 @@ def test_json_is_the_apis_own_object(api: ServedApi, iocmng: Command, arguments:
         ["job", "show", "scan", "first"],
         ["apply"],
         ["list", "--url", "localhost:8080"],
+        ["list", "--url", "http://[bad"],
+        ["list", "--url", "ftp://x"],
         ["list", "--token-file", "/none"],
     ],
     ids=" ".join,

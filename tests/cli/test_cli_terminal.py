@@ -88,14 +88,14 @@ def test_long_work_has_a_spinner_and_a_table_fits_the_terminal(api: ServedApi) -
 def test_ctrl_c_asks_whether_the_run_shall_end_too(
     api: ServedApi, answer: str, cancelled: list[int], words: str
 ) -> None:
-    """Only a yes cancels it; either way the status is 1."""
+    """Only a yes cancels it; either way the status is that of an interrupted program."""
     api.runs.script = [RUNNING]
     terminal = Terminal("job", "run", "scan")
     terminal.shows("running")
     terminal.interrupt()
     terminal.shows("Cancel run 7 of scan, too?")
     terminal.type(answer)
-    assert terminal.ended() == (1, "")
+    assert terminal.ended() == (130, "")
     terminal.shows(words)
     assert api.runs.cancelled == cancelled
 
@@ -128,7 +128,7 @@ def test_ctrl_c_in_a_script_leaves_the_run(api: ServedApi, background: list[subp
     process = piped(background, "job", "run", "scan")
     assert lines(process.stderr, 1) == ["run 7 of scan: running\n"]
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 1
+    assert process.wait(20) == 130
     assert lines(process.stderr, 1) == ["run 7 of scan goes on; `iocmng job cancel scan 7` ends it\n"]
     assert api.runs.cancelled == []
 

@@ -240,7 +240,20 @@ def test_the_environment_is_read_where_no_url_is_given(api: ServedApi, monkeypat
     assert AsyncClient.from_environment().url == api.url
 
 
-@pytest.mark.parametrize("url", ["localhost:8080", "ftp://x", "", "http://[::1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:8080",
+        "ftp://x",
+        "",
+        "http://[::1",
+        "http://[bad",
+        "http://",
+        "http://a b",
+        "http://x:99999",
+        "http:///x",
+    ],
+)
 def test_an_address_that_is_none(url: str) -> None:
     """It is refused when the client is made, with the address in the sentence."""
     with pytest.raises(InvalidRequest, match="address"):

@@ -234,7 +234,7 @@ class FakeHandle:
 
     async def take_wanted_runs(self):
         taken, self.wanted = self.wanted, 0
-        return taken
+        return ("ada@console", "", *[""] * taken)[:taken]
 
     async def follow_run(self, run, report):
         self.followed.append((run, report))
@@ -281,6 +281,7 @@ class FakeLauncher:
         fail: Errors by step, raised in turn; None lets a call pass.
         gates: A step waits for the event of its name.
         serving: Handles whose PVs are up.
+        contents: What the directories of jobs hold, by path.
         kept: The digests of the last collection.
         holds_runs: Whether runs go on until finish() is called; else they end at once, with success.
         obeys: Whether a run ends when it is told to.
@@ -296,6 +297,7 @@ class FakeLauncher:
         self.kept = self.kept_values = None
         self.fetched = 0
         self.sources = []
+        self.contents = {}
         self.bundles = {}
         self.found = []
         self.remote_node = None
@@ -319,6 +321,9 @@ class FakeLauncher:
     async def reopen(self, source, files):
         self.calls.append(("reopen", files.digest))
         return self.bundles.get(files.digest)
+
+    async def contents_of(self, source):
+        return self.contents.get(getattr(source, "directory", None))
 
     async def find_processes(self):
         return self.found

@@ -15,7 +15,7 @@ SECRETS = {
     "KUBERNETES_SERVICE_TOKEN": "canary-of-the-cluster",
     "UV_INDEX_SITE_PASSWORD": "canary-of-the-index",
     "PLUGIN_OF_ANOTHER_SETTING": "canary-of-a-neighbour",
-    "RAY_AUTH_TOKEN_PATH": "/nowhere/canary-of-ray",
+    "RAY_AUTH_TOKEN": "canary-of-ray-0123456789abcdef0123456789abcdef",
 }
 """What stands in the server's environment and is none of a plugin's business."""
 

@@ -7,15 +7,20 @@ import contextlib
 import json
 import logging
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from controller_support import until
 from fakes import FakeLauncher, MemoryStore
+from run_support import is_so
 
 from iocmng.base.audit_log import LOGGER
 from iocmng.cluster import audit_book
 from iocmng.cluster.controller import Controller
 from iocmng.core.audit import AuditEntry, AuditKind, AuditQuery, Door
+from iocmng.core.client_puts import ClientPut
+from iocmng.core.request import PluginRequest
 from iocmng.errors import StateUnavailable
 
 
@@ -91,3 +96,42 @@ async def test_entries_of_other_doors_are_logged_here(caplog: pytest.LogCaptureF
     assert [json.loads(record.getMessage())["what"] for record in caplog.records if record.name == LOGGER] == [
         "by_cluster"
     ]
+
+
+async def test_what_clients_write_is_kept(caplog: pytest.LogCaptureFixture) -> None:
+    """A plugin's process reports the puts of clients, and each becomes an entry, in the log, too."""
+    caplog.set_level(logging.INFO, LOGGER)
+    store = MemoryStore()
+    controller = Controller(launcher := FakeLauncher(), store, "S")
+    await controller.start()
+    await controller.add(PluginRequest(name="p", local_path="/p"), None, True)
+    handle = launcher.handles[0]
+    report = handle.report()
+    put = ClientPut("S:P:ENABLE", "ada@console", "ca", "ENABLED", "DISABLED")
+    handle.reports.put_nowait(replace(report, writes=(put, replace(put, count=7))))
+    await until(lambda: is_so(len(controller._audit._waiting) + len(store.audited) == 2))
+    found = await controller.audit(AuditQuery())
+    await controller.shutdown()
+    entry = found[1]
+    assert (entry.door, entry.kind, entry.who, entry.what) == (Door.EPICS, AuditKind.WRITE, "ada@console", "put")
+    assert (entry.method, entry.plugin) == ("ca", "p")
+    assert entry.request == {"pv": "S:P:ENABLE", "before": "ENABLED", "value": "DISABLED", "count": 1}
+    assert found[0].request["count"] == 7
+    assert caplog.text.count("ada@console") == 2
+
+
+async def test_a_state_that_is_down_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Entries that nobody waits for wait themselves; too many of them are in the log only."""
+    monkeypatch.setattr(audit_book, "TRY_AGAIN", 0.01)
+    monkeypatch.setattr(audit_book, "WAITING", 3)
+    store = MemoryStore()
+    async with running(store) as controller:
+        store.full = True
+        for number in range(5):
+            controller._audit.note_put("p", ClientPut(f"S:P:{number}", "ada@console", "ca", "0", "1"))
+        await until(lambda: is_so("wait for the state" in caplog.text))
+        store.full = False
+        await until(lambda: is_so(len(store.audited) == 3))
+    assert [entry.request["pv"] for entry in store.audited] == ["S:P:0", "S:P:1", "S:P:2"]

@@ -602,7 +602,7 @@ async def test_after_a_restart_that_failed_the_old_version_runs_what_waits():
 
 
 async def test_run_pv_starts_a_run():
-    """Each put counts; cause is pv, who is RUN, the parameters are the job's own."""
+    """Each put counts; cause is pv, who is the client or, unknown, RUN; the parameters are the job's own."""
     async with job(holds=False) as (controller, launcher, _):
         handle = launcher.handles[0]
         handle.version, handle.wanted = handle.version + 1, 2
@@ -614,7 +614,8 @@ async def test_run_pv_starts_a_run():
 
         await until(have_ended)
         runs = await controller.runs("j", (), None, 10)
-        assert [(run.cause, run.who, run.parameters) for run in runs] == [(RunCause.PV, "RUN", {})] * 2
+        assert [(run.cause, run.who) for run in runs] == [(RunCause.PV, "RUN"), (RunCause.PV, "ada@console")]
+        assert [run.parameters for run in runs] == [{}, {}]
 
 
 async def test_run_pv_with_a_full_queue_is_told_in_message():

@@ -5,7 +5,7 @@ from controller_support import REJECTED, request, running, until, view
 from fakes import FakeLauncher, MemoryStore
 
 from iocmng.cluster.boot import PluginsFile
-from iocmng.core.request import PluginChange
+from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.core.state import Cause, GenerationResult
 from iocmng.errors import InvalidRequest, PluginRejected, SourceUnavailable, StateUnavailable, WrongState
 
@@ -364,6 +364,25 @@ async def test_a_file_with_a_faulty_entry_removes_nothing():
         _,
     ):
         await is_up(controller, "a", "b")
+
+
+async def test_what_a_job_brings_along_again_is_compared_by_its_contents():
+    """Its directory has another name each time: same files run on, and the next restart takes them from the new one."""
+
+    def entries(upload, **fields):
+        return [PluginRequest(name=name, local_path=f"/up/{upload}/{name}", **fields) for name in ("a", "b")]
+
+    async with running() as (controller, launcher):
+        launcher.contents = {"/up/1/a": "A", "/up/1/b": "B", "/up/2/a": "A", "/up/2/b": "B2", "/up/3/a": "A"}
+        await controller.apply("job", entries(1))
+        applied, _ = await controller.apply("job", entries(2))
+        assert [(one.name, one.action) for one in applied] == [("a", "unchanged"), ("b", "changed")]
+        generations = [(await view(controller, name))["generation"] for name in "ab"]
+        assert generations == [1, 2]
+        await controller.restart("a", None)
+        assert launcher.sources[-1].directory == "/up/2/a"
+        applied, _ = await controller.apply("job", entries(3, parameters={"x": 1}))
+        assert {one.action for one in applied} == {"changed"}
 
 
 async def test_apply_does_the_same_while_everything_runs():

@@ -57,11 +57,11 @@ PVS = "pvs: {inputs: {SETPOINT: {type: float}, CRASH: {type: bool, autosave: fal
 class Nodes:
     """A head and whatever nodes are added."""
 
-    def __init__(self):
+    def __init__(self, head_cpus=2):
         self.directory = tempfile.mkdtemp(prefix="iocmng-nodes-", dir="/tmp")
         self.cluster = Cluster(
             initialize_head=True,
-            head_node_args={"num_cpus": 2, "temp_dir": self.directory, "include_dashboard": False},
+            head_node_args={"num_cpus": head_cpus, "temp_dir": self.directory, "include_dashboard": False},
         )
 
     def add(self, resources=None, **labels):

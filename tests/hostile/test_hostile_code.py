@@ -87,6 +87,10 @@ MODULES = {
         "import threading\nthreading.Timer(0.1, os._exit, (3,)).start()\nwhile True: pass", "ended"
     ),
     "replaces exceptions": module("import builtins\nbuiltins.Exception = int\nraise ValueError('odd')", "odd"),
+    "raises without end in initialize": Row(
+        "characters)",
+        files={"hostile.py": MINIMAL_TASK.replace("pass", "raise ValueError('x' * 20_000_000)", 1)},
+    ),
     "no class at all": Row("no plugin class", files={"hostile.py": "import iocmng\n"}),
     "a class that is no class": module(
         "from iocmng import TaskBase\nx = TaskBase.__subclasses__()\nraise x", "TypeError"

@@ -31,7 +31,7 @@ CONFORMS = [
 ]
 
 QUICK = settings(
-    max_examples=6,
+    max_examples=4,
     derandomize=True,
     database=None,
     deadline=None,
@@ -39,7 +39,7 @@ QUICK = settings(
     suppress_health_check=list(HealthCheck),
 )
 LONG = settings(QUICK, max_examples=300)
-SHORT = settings(QUICK, max_examples=2)
+SHORT = settings(QUICK, max_examples=1)
 
 
 def document(modes: list[GenerationMode]) -> Any:

@@ -144,7 +144,9 @@ ONLY_GIT = {
     "name that is no UTF-8": Row("not UTF-8", files={}, prepare=forged(("100644", b"\xff\xfe.py", "blob"))),
     "name twice": Row(FSCK, files={}, prepare=forged(("100644", b"x.py", "blob"), ("100644", b"x.py", "blob"))),
     "link and file of one name": Row(
-        FSCK, files={}, prepare=forged(("120000", b"x", "blob"), ("40000", b"x", "tree"), ("100644", b"x", "blob"))
+        "File exists",
+        files={},
+        prepare=forged(("120000", b"x", "blob"), ("40000", b"x", "tree"), ("100644", b"x", "blob")),
     ),
     "unknown mode": Row(FSCK, files={}, prepare=forged(("170000", b"x", "blob"))),
     "long name": Row("shorten it", files={}, prepare=forged(("100644", b"x" * 4000, "blob"))),
@@ -182,7 +184,7 @@ ONLY_LOCAL = {
         "IOCMNG_LOCAL_ROOTS", files={}, prepare=lambda at: (link("/etc")(at), {"path": "link"})[1]
     ),
     "the state of the server": Row(
-        "Python file", files={}, prepare=lambda at: {"local_path": str(at.parents[1] / "plugins" / ".iocmng")}
+        "own state", files={}, prepare=lambda at: {"local_path": str(at.parents[1] / "plugins" / ".iocmng")}
     ),
 }
 

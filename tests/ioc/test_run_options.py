@@ -97,3 +97,13 @@ def test_alias_looks_only_into_the_module_that_it_is_given(start, tmp_path):
     ioc = start(None, "-m", "speaker", command=RUN_ALIAS, cwd=tmp_path).wait_until_serving()
     ioc.wait_value("MESSAGE", "hello Speaker")
     assert ioc.stop() == 0
+
+
+def test_a_schedule_is_told_of(start, tmp_path):
+    """A job with a schedule waits for RUN here, and a line says so."""
+    job = PLUGIN.replace("TaskBase", "JobBase").replace("    def cleanup(self):\n        pass\n", "")
+    config = CONFIG + 'schedule: "*/5 * * * *"\n'
+    write_files(tmp_path / "job", {"speaker.py": job, "neighbour.py": NEIGHBOUR, "config.yaml": config})
+    ioc = start(tmp_path / "job").wait_until_serving()
+    assert "the schedule of config.yaml does nothing here" in ioc.output()
+    assert ioc.stop() == 0

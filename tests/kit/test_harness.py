@@ -293,6 +293,46 @@ def test_plugins_of_one_test_share_the_outside(run_plugin):
     assert (one.pvs["OUT"].value, other.pvs["OUT"].value) == (3.0, 3.0)
 
 
+def test_each_of_two_harnesses_keeps_its_own_outside():
+    """Two with PVs of their own go on side by side, in whatever order they are closed."""
+
+    class Reader(Amplifier):
+        def execute(self):
+            self.set_pv("OUT", pv_client.get("LAB:TEMPERATURE"))
+
+    def made(name, value):
+        return PluginHarness(Reader, config=CONFIG, name=name, outside=FakePvClient({"LAB:TEMPERATURE": value}))
+
+    one, other = made("one", 1.0), made("other", 2.0)
+    one.start()
+    other.start()
+    assert (one.pvs["OUT"].value, other.pvs["OUT"].value) == (1.0, 2.0)
+    assert pv_client.get("LAB:TEMPERATURE") == 2.0
+    one.close()
+    other.outside.values["LAB:TEMPERATURE"] = 3.0
+    other.advance(1.0)
+    assert other.pvs["OUT"].value == 3.0
+    other.close()
+    with pytest.raises(ServerUnavailable):
+        pv_client.get("LAB:TEMPERATURE")
+
+
+def test_a_harness_that_cannot_be_made_leaves_nothing():
+    """The plugin's logger and pv_client are as they were before."""
+
+    class Broken(Amplifier):
+        def __init__(self, *args, **kwargs):
+            raise RuntimeError("no licence")
+
+    logger = logging.getLogger("iocmng.task.broken")
+    before = list(logger.handlers)
+    with pytest.raises(PluginRejected, match="no licence"):
+        PluginHarness(Broken, config=CONFIG, name="broken")
+    assert (logger.filters, logger.handlers) == ([], before)
+    with pytest.raises(ServerUnavailable):
+        pv_client.get("LAB:TEMPERATURE")
+
+
 def test_parameters_win_over_config(run_plugin):
     """As those of an add do, `mode` included."""
     harness = run_plugin(Amplifier, config=CONFIG, parameters={"gain": 3, "mode": "reactive"})

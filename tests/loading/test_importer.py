@@ -140,9 +140,10 @@ def test_exceptions_of_the_import(load: Load, statement: str, message: str):
     assert failure(result) == ("import", message, "monitor.py", 3)
 
 
-def test_exception_that_cannot_be_shown(load: Load):
+@pytest.mark.parametrize("text", ["return 1 / 0", "raise SystemExit", "raise BaseException", "raise Bad"])
+def test_exception_that_cannot_be_shown(load: Load, text: str):
     """An exception whose text raises itself is a failed check too."""
-    source = "class Bad(Exception):\n    def __str__(self):\n        return 1 / 0\n\n\nraise Bad\n" + TASK
+    source = f"class Bad(Exception):\n    def __str__(self):\n        {text}\n\n\nraise Bad\n" + TASK
     step, message, file, line = failure(load({"monitor.py": source}))
     assert (step, file, line) == ("import", "monitor.py", 6)
     assert message.startswith("Bad: ")

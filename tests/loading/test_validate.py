@@ -243,3 +243,32 @@ def test_neither_ray_nor_epics_is_loaded(tmp_path: Path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_limits_beyond_the_site_s_are_refused(tmp_path: Path):
+    """As at an add to a server with the same settings."""
+    write_files(tmp_path / "p", {"m.py": TASK, "config.yaml": "limits: {memory: 2Gi, open_files: 100}\n"})
+    done = iocmng(
+        "validate", "p", "--prefix", "LAB", cwd=tmp_path, IOCMNG_PLUGIN_MEMORY="1Gi", IOCMNG_PLUGIN_OPEN_FILES="100"
+    )
+    assert done.returncode == 1
+    assert "limits.memory: 2Gi is more than this server allows a plugin; ask for 1Gi or less" in done.stdout
+    assert "open_files" not in done.stdout
+    assert iocmng("validate", "p", "--prefix", "LAB", cwd=tmp_path, IOCMNG_PLUGIN_MEMORY="2Gi").returncode == 0
+
+
+def test_the_import_has_the_limits_and_the_environment_of_a_plugin(tmp_path: Path, settings: Settings, monkeypatch):
+    """What takes too much at its import, or asks for a secret, fails here and not at the server."""
+    greedy = {"m.py": "HELD = bytearray(900 << 20)\n" + TASK, "config.yaml": "limits: {memory: 64Mi}\n"}
+    report = check(tmp_path / "greedy", greedy, settings)
+    assert [(failure.step, failure.message) for failure in report.failures] == [
+        ("import", "MemoryError: more memory than the process may take (see limits.memory, IOCMNG_PLUGIN_MEMORY)")
+    ]
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
+    monkeypatch.setenv("SITE_THING", "1")
+    curious = {
+        "m.py": "import os\nraise RuntimeError(sorted({'AWS_SECRET_ACCESS_KEY', 'SITE_THING'} & os.environ.keys()))\n"
+        + TASK
+    }
+    passing = settings.model_copy(update={"plugin_env": ("SITE_*",)})
+    assert check(tmp_path / "curious", curious, passing).failures[0].message == "RuntimeError: ['SITE_THING']"

@@ -178,6 +178,7 @@ def test_a_state_of_the_release_before_gets_the_table(open_: OpenStore, run_sql:
     store = open_()
     store.save(entry("scan"))
     store.close()
+    run_sql("DROP TABLE iocmng_audit")
     run_sql("DROP TABLE iocmng_runs")
     run_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
     store = open_()

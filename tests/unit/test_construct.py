@@ -7,6 +7,7 @@ import pytest
 from base_fakes import bound
 
 from iocmng import JobBase, TaskBase
+from iocmng.base.author_errors import MAX_CHARACTERS, describe
 from iocmng.base.construct import author_failure
 from iocmng.errors import PermanentError, PluginRejected
 
@@ -220,3 +221,10 @@ def test_a_failure_without_a_traceback_has_no_place():
     """An exception that was made and never raised."""
     failure = author_failure("initialize", ValueError("x"))
     assert (failure.message, failure.file, failure.line) == ("ValueError: x", None, None)
+
+
+def test_a_text_without_end_is_cut():
+    """What an exception says is passed on up to a limit, with a mark."""
+    text = describe(ValueError("x" * 50_000))
+    assert text.endswith("... (50000 characters)")
+    assert len(text) < MAX_CHARACTERS + 100

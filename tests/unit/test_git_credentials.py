@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from iocmng.cluster.replacements import _with_credential_of
+from iocmng.cluster.replacements import _source_of_then
 from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.core.source import GitSource, LocalSource
 from iocmng.errors import InvalidRequest
@@ -65,7 +65,7 @@ def test_a_patch_whose_key_does_not_fit_is_refused():
     with pytest.raises(InvalidRequest, match="does not come from an ssh repository"):
         changed(spec(HTTPS), ssh_key=KEY)
     local = PluginRequest(name="pump", local_path="/srv/pump").spec(None)
-    with pytest.raises(InvalidRequest, match="branch, commit, pat and ssh_key do not fit it"):
+    with pytest.raises(InvalidRequest, match="branch, commit, pat, ssh_key and require_signed do not fit it"):
         changed(local, ssh_key=KEY)
     with pytest.raises(ValidationError, match="give pat or ssh_key, not both"):
         changed(spec(), ssh_key=KEY, pat="hunter2")
@@ -75,13 +75,37 @@ def test_a_rollback_takes_the_present_credential_to_its_own_repository_only():
     """Where the earlier generation came from elsewhere, or the present one names a file, it goes without."""
     present = GitSource(SSH, has_credential=True, uses_key=True)
     earlier = GitSource(SSH, branch="old")
-    assert _with_credential_of(present, earlier) == replace(earlier, has_credential=True, uses_key=True)
+    assert _source_of_then(present, earlier) == replace(earlier, has_credential=True, uses_key=True)
     elsewhere = GitSource("ssh://git@example.com/b.git", has_credential=True, uses_key=True)
-    assert _with_credential_of(present, elsewhere) == replace(elsewhere, has_credential=False, uses_key=False)
+    assert _source_of_then(present, elsewhere) == replace(elsewhere, has_credential=False, uses_key=False)
     by_file = replace(present, credential_file="deploy")
-    assert _with_credential_of(by_file, earlier) == earlier
-    assert _with_credential_of(present, by_file) == by_file
-    assert _with_credential_of(LocalSource("/srv/pump"), earlier) == earlier
+    assert _source_of_then(by_file, earlier) == earlier
+    assert _source_of_then(present, by_file) == by_file
+    assert _source_of_then(LocalSource("/srv/pump"), earlier) == earlier
+
+
+def test_a_rollback_asks_for_the_signatures_of_now_and_of_then():
+    """What either of them asks for is asked for: an earlier generation is no way around it."""
+    strict, lenient = GitSource(SSH, require_signed=True), GitSource(SSH)
+    assert _source_of_then(strict, lenient).require_signed
+    assert _source_of_then(lenient, strict).require_signed
+    assert not _source_of_then(lenient, lenient).require_signed
+    assert _source_of_then(strict, replace(lenient, credential_file="deploy")).require_signed
+    assert _source_of_then(strict, GitSource(HTTPS)).require_signed
+    assert _source_of_then(strict, LocalSource("/srv/pump")) == LocalSource("/srv/pump")
+
+
+def test_a_patch_asks_for_signatures_and_no_longer():
+    """With true the plugin is fetched anew, since what runs may carry none; false and null take the wish back."""
+    lenient, strict = spec(), spec(require_signed=True)
+    assert changed(lenient, require_signed=True).require_signed
+    assert not changed(strict, require_signed=False).require_signed
+    assert not changed(strict, require_signed=None).require_signed
+    assert changed(strict, autostart_order=1).require_signed
+    assert PluginChange(require_signed=True).needs_replacement
+    assert not PluginChange(require_signed=False).needs_replacement
+    with pytest.raises(InvalidRequest, match="local directory"):
+        changed(PluginRequest(name="pump", local_path="/srv/pump").spec(None), require_signed=False)
 
 
 def test_signatures_cannot_be_asked_for_without_keys(tmp_path):

@@ -243,6 +243,11 @@ def test_broken_unicode_in_a_key_does_not_break_the_answer(text):
         json.dumps(failure.to_dict(), ensure_ascii=False).encode()
 
 
+def test_a_character_that_json_writes_as_two_is_one():
+    """JSON has escapes for 16 bits only: what is beyond stands there as a pair."""
+    assert parse_manifest('{"parameters": {"a": "\\ud83d\\ude00"}}').merged_parameters({})["a"] == "\U0001f600"
+
+
 # --- bombs
 
 NINE = 9

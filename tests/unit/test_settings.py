@@ -58,6 +58,8 @@ def test_defaults_are_those_of_the_contract():
         ({"token": ""}, "127.0.0.1", True),
         ({"token": "hunter2"}, "0.0.0.0", False),
         ({"allow_unauthenticated": True}, "0.0.0.0", False),
+        ({"tokens_file": "tokens.yaml"}, "0.0.0.0", False),
+        ({"oidc_issuer": "https://id.example.org", "oidc_audience": "a", "oidc_roles": "a=admin"}, "0.0.0.0", False),
         ({"host": "0.0.0.0"}, "0.0.0.0", False),
         ({"host": "127.0.0.1", "token": "hunter2"}, "127.0.0.1", True),
         ({"host": "localhost"}, "localhost", True),
@@ -361,3 +363,20 @@ def test_read_yaml_returns_nothing_for_an_empty_file(tmp_path):
     """A file that was just made."""
     (tmp_path / "empty.yaml").touch()
     assert read_yaml(tmp_path / "empty.yaml") == {}
+
+
+def test_processes_that_take_no_calls_do_not_know_who_may_call(tmp_path):
+    """The Controller and the plugins get no token, no path of the file of tokens, and no issuer; the rest stays."""
+    oidc = {"oidc_issuer": "https://id.example.org", "oidc_audience": "a", "oidc_roles": "a=admin"}
+    settings = load_settings(token="hunter2", tokens_file=tmp_path / "t.yaml", state_key="key", port=9000, **oidc)
+    for copy in (settings.without_callers(), settings.without_secrets()):
+        assert not copy.asks_who
+        assert (copy.oidc_audience, copy.oidc_roles, copy.port) == (None, {}, 9000)
+    assert settings.without_callers().state_key is not None
+    assert settings.without_secrets().state_key is None
+    assert "hunter2" not in repr(settings)
+
+
+def test_the_path_of_the_tokens_file_is_made_absolute(tmp_path):
+    """All replicas mean the same file, wherever they run."""
+    assert load_settings(tokens_file="tokens.yaml").tokens_file == tmp_path / "tokens.yaml"

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from iocmng.core.client_puts import ClientPut
 from iocmng.core.devices import CreatedDevice, DeviceWish
 from iocmng.core.pv_fields import PvValue, Severity
 from iocmng.core.pvs import DeclaredPv
@@ -41,6 +42,19 @@ class PvServer(Protocol):
 
     def put(self, name: str, value: Any, severity: Severity | None = None) -> None:
         """Set the value of a PV and, if given, its alarm severity."""
+        ...
+
+
+class ClientPuts(Protocol):
+    """Tells who has written what to a plugin's PVs."""
+
+    def listen(self, told: Callable[[ClientPut], None]) -> None:
+        """Have each put of a client told once it is done, in a thread that must not be held up; before the build."""
+        ...
+
+    @property
+    def writer(self) -> str:
+        """Who makes the put that `on_write` is being told of, as user@host; empty where nobody knows."""
         ...
 
 

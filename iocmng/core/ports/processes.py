@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -100,8 +100,11 @@ class PluginHandle(Protocol):
         """Return the values of the plugin's own PVs, by name."""
         ...
 
-    async def take_wanted_runs(self) -> int:
-        """Return how often a client has written 1 to RUN since the last call, and set RUN to 0: it was taken."""
+    async def take_wanted_runs(self) -> Sequence[str]:
+        """Return who has written 1 to RUN since the last call, each as often as he has, and set RUN to 0: it was taken.
+
+        An empty text stands for somebody whom nobody knows.
+        """
         ...
 
     async def follow_run(self, run: int, report: Report) -> None:
@@ -187,6 +190,13 @@ class PluginLauncher(Protocol):
 
         Raises:
             PluginRejected: If code may no longer come from its source.
+        """
+        ...
+
+    async def contents_of(self, source: Source) -> str | None:
+        """Return a digest of a directory whose path says nothing, as a Ray job's upload has another one each time.
+
+        None for any other source, and for a directory that cannot be read.
         """
         ...
 
