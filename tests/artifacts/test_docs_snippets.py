@@ -139,8 +139,9 @@ def is_run(block: Block) -> bool:
 
 
 def output_of(block: Block, following: list[Block]) -> str | None:
-    """Return the output that a page shows for a block: the `text` block right after it."""
-    return following[0].text if following and following[0].language == "text" else None
+    """Return the output that a page shows for a block: the `text` block right after it that is no file."""
+    is_output = following and following[0].language == "text" and following[0].title is None
+    return following[0].text if is_output else None
 
 
 def only_reads(commands: str) -> bool:

@@ -146,6 +146,9 @@ def test_the_door_of_the_cluster(guarded: Server) -> None:
 
 DIRECT = """\
 import asyncio, os, sys
+from iocmng.cli import ray_environment
+
+ray_environment.prepare_command()  # as the command line does, before Ray is there
 import ray
 from iocmng.cluster.client import RayControllerClient
 from iocmng.core.runs import RunRequest
