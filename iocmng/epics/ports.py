@@ -124,9 +124,11 @@ def move_ca_search(ca_port: int, search_port: int) -> None:
     """
     for number in _udp_sockets(ca_port) if ca_port != search_port else ():
         with socket.socket(fileno=os.dup(number)) as old:
-            address = old.getsockname()[0]
-            _put_in_place(old, number, address, search_port)
-            _wake(address, ca_port)
+            _put_in_place(old, number, old.getsockname()[0], search_port)
+            # Ends the server's waiting on the old socket, which nothing else holds any longer. That it tells of an
+            # error, because the socket is not connected, changes nothing of it (Linux, inet_shutdown).
+            with contextlib.suppress(OSError):
+                old.shutdown(socket.SHUT_RD)
 
 
 def _search_port() -> int:
@@ -145,13 +147,6 @@ def _put_in_place(old: socket.socket, number: int, address: str, port: int) -> N
                 membership = socket.inet_aton(group) + socket.inet_aton(address)
                 new.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
         os.dup2(new.fileno(), number, inheritable=False)
-
-
-def _wake(address: str, port: int) -> None:
-    """End the server's waiting on the old socket, which nothing else holds any longer."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        sender.sendto(b"", ("127.0.0.1" if address == "0.0.0.0" else address, port))
 
 
 def _udp_sockets(port: int) -> list[int]:

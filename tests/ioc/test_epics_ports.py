@@ -8,7 +8,7 @@ import pytest
 from epics_clients import listening, ports_of
 from ioc_process import PLUGINS
 from p4p.client.thread import Context
-from support import LOOPBACK, TOOLS, caget, is_gone, tool, wait_for
+from support import LOOPBACK, TOOLS, caget, is_gone, tool
 
 from iocmng.core.port_range import PortRange
 from iocmng.epics.ports import ClaimedPorts, is_free
@@ -80,17 +80,13 @@ def caget_by(environment, *pvs):
 
 
 def test_port_of_another_program_is_passed_over(start, free_range):
-    """A port on which somebody listens is no mistake of the site; the other pair is taken.
-
-    This IOC is told its interface, and so has a socket for broadcasts beside that for its own address.
-    """
+    """A port on which somebody listens is no mistake of the site; the other pair is taken."""
     ports = free_range(4)
     with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an IOC of another test may have had the port
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", ports.first + 1))
         other.listen()
-        setting = {"IOCMNG_EPICS_PORTS": str(ports), "EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1"}
-        ioc = start(PLUGINS / "triggered", **setting).wait_until_serving()
+        ioc = start(PLUGINS / "triggered", IOCMNG_EPICS_PORTS=str(ports)).wait_until_serving()
         assert ports_of(ioc) == (ports.first + 2, ports.first + 3)
         assert caget(ioc.pv("ENABLE"), "-n") == "1"
         assert ioc.stop() == 0
@@ -123,13 +119,18 @@ def test_processes_that_start_at_once_share_no_port(free_range):
     ClaimedPorts(ports, "ninth").release()
 
 
-def test_search_port_of_the_site_is_kept(start, free_range):
-    """A site whose CA searches go to another UDP port (EPICS_CAS_SERVER_PORT) is found there as before."""
-    ports, search = free_range(4), free_range(1).first
+@pytest.mark.parametrize(("interfaces", "asked"), [("", "127.255.255.255"), ("127.0.0.1", "127.0.0.1")])
+def test_search_port_of_the_site_is_kept(start, free_range, interfaces, asked):
+    """A site whose CA searches go to another UDP port (EPICS_CAS_SERVER_PORT) is found there as before.
+
+    An IOC that is told its interface has two search sockets, here of the same address; both are exchanged.
+    """
+    ports, search = free_range(4), free_range(1).first + 4
     setting = {"IOCMNG_EPICS_PORTS": str(ports), "EPICS_CAS_SERVER_PORT": str(search)}
-    ioc = start(PLUGINS / "triggered", **setting).wait_until_serving()
-    environment = LOOPBACK | {"EPICS_CA_SERVER_PORT": str(search)}
-    wait_for(lambda: caget_by(environment, ioc.pv("ENABLE")).returncode == 0, "found on the site's port")
+    ioc = start(PLUGINS / "triggered", EPICS_CAS_INTF_ADDR_LIST=interfaces, **setting).wait_until_serving()
+    environment = {"EPICS_CA_ADDR_LIST": asked, "EPICS_CA_AUTO_ADDR_LIST": "NO", "EPICS_CA_SERVER_PORT": str(search)}
+    done = caget_by(environment, ioc.pv("ENABLE"))
+    assert done.returncode == 0, done.stderr
     assert is_gone(ioc.pv("ENABLE"))
     assert ioc.stop() == 0
 
