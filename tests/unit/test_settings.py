@@ -7,9 +7,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from iocmng import settings as settings_module
 from iocmng.errors import InvalidRequest
 from iocmng.settings import Settings, default_plugins_dir, load_settings, read_yaml
+from iocmng.settings import values as settings_module
 
 
 @pytest.fixture(autouse=True)
