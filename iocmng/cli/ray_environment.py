@@ -36,6 +36,9 @@ DEFAULTS = {
     "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "60",
     # A proxy that died is missed after three of these; with Ray's 10 s the API would be away for half a minute.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+    # uvicorn would take what a header says for the address of every caller on this machine. A site whose ingress runs
+    # here names it in this variable.
+    "FORWARDED_ALLOW_IPS": "",
 }
 
 SECRETS = ("IOCMNG_TOKEN", "IOCMNG_STATE_KEY", "IOCMNG_STATE_URL")
