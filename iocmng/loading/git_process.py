@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import resource
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -178,13 +176,21 @@ def run_git(
         git.GitCommandNotFound: If there is no git.
     """
     interrupt = IsolatedGit(directory).execute(
-        [git.Git.GIT_PYTHON_GIT_EXECUTABLE, *arguments],
+        [*_limited(largest_file), git.Git.GIT_PYTHON_GIT_EXECUTABLE, *arguments],
         as_process=True,
         env=environment,
         start_new_session=True,
     )
     process = cast("subprocess.Popen[bytes]", interrupt.proc)
-    if largest_file is not None:
-        with contextlib.suppress(ProcessLookupError):  # it has ended already
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest_file, largest_file))
     return finish(process, deadline, watch)
+
+
+def _limited(largest_file: int | None) -> list[str]:
+    """Return what begins a command that may write no larger file, to the next block of 512 bytes.
+
+    The shell sets the limit before there is a git: a child that git makes at once has it, too.
+    """
+    if largest_file is None:
+        return []
+    blocks = -(-largest_file // 512)
+    return ["sh", "-c", f'ulimit -f {blocks} 2>/dev/null; exec "$0" "$@"']
