@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from iocmng.core.words import printable
+
 FIRST_PAUSE = 1.0
 """Seconds after a put in which further ones of the same client to the same PV are only counted."""
 
@@ -38,11 +40,12 @@ class ClientPut:
 
     @property
     def sentence(self) -> str:
-        """The same in words, for a log."""
+        """The same in words, for a log. Whatever name a client gives itself, it is one line."""
+        who = printable(self.who)
         if not self.pv:
-            return f"{self.count} more puts by {self.who}"
+            return f"{self.count} more puts by {who}"
         often = f" ({self.count} more puts)" if self.count > 1 else ""
-        return f"{self.pv} written by {self.who} over {self.protocol}: {self.before!r} -> {self.value!r}{often}"
+        return f"{printable(self.pv)} written by {who} over {self.protocol}: {self.before!r} -> {self.value!r}{often}"
 
 
 @dataclass(slots=True)

@@ -94,3 +94,9 @@ def test_nothing_is_lost_at_the_end(book: PutBook, told: list[ClientPut]) -> Non
     book.note(PUT)
     book.look(everything=True)
     assert [put.count for put in told] == [1, 1]
+
+
+def test_a_name_is_told_in_one_line() -> None:
+    """A client chooses the name of its user; it cannot write lines of its own into the log with it."""
+    put = ClientPut("P:X", "eve\n2026-01-01 INFO all is well@host", "ca", "1", "2\n3")
+    assert put.sentence == r"P:X written by eve\n2026-01-01 INFO all is well@host over ca: '1' -> '2\n3'"
