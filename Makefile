@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 AUDIT  := $(VENV)/audit
 
-.PHONY: install run test lint audit secrets sbom bench docs lock lock-image clean
+.PHONY: install run test test-thorough lint audit secrets sbom bench docs lock lock-image clean
 
 install: $(VENV)/.installed
 
@@ -19,7 +19,11 @@ run: install
 	$(BIN)/iocmng-server --plugins-config examples/plugins.yaml
 
 test: install
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not thorough and not slow"
+
+# The breadth: hostile input, many kinds of faults, real servers that are killed. Takes half an hour.
+test-thorough: install
+	$(BIN)/python -m pytest -m "thorough and not slow"
 
 lint: install
 	$(BIN)/ruff check .
