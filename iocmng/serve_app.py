@@ -20,6 +20,7 @@ from iocmng.api.app import create_app
 from iocmng.api.guard import check_access
 from iocmng.base.audit_log import show_audit_log
 from iocmng.cluster.client import RayControllerClient
+from iocmng.cluster.lent_secrets import left_secrets
 from iocmng.core.ports.controller import ControllerClient
 from iocmng.settings import Settings, is_loopback, load_settings
 
@@ -71,8 +72,9 @@ def listening_address() -> tuple[str, int]:
 
 
 def application(settings: Settings) -> serve.Application:
-    """Return the Serve application for these settings."""
-    return Api.options(num_replicas=settings.api_replicas).bind(settings)
+    """Return the Serve application for these settings; Serve keeps them in Ray's control store."""
+    hashed = settings.with_token(settings.hashed_token)
+    return Api.options(num_replicas=settings.api_replicas).bind(hashed)
 
 
 def build(args: dict[str, Any]) -> serve.Application:
@@ -80,7 +82,9 @@ def build(args: dict[str, Any]) -> serve.Application:
 
     Raises:
         InvalidRequest: If an argument is no setting or does not fit, or the file of tokens does not.
+        ServerUnavailable: If the head node cannot keep the secrets of the state.
     """
     settings = load_settings(**args)
     check_access(settings)
-    return application(settings)
+    # `serve run` with this import path builds before it joins Ray; then the secrets of the state go as they are.
+    return application(left_secrets(settings) if ray.is_initialized() else settings)

@@ -226,6 +226,19 @@ class Server:
         return [pid for pid in self.descendants() if words in _command(pid)]
 
 
+def stop_kept(server: Server) -> subprocess.CompletedProcess[str]:
+    """Run `iocmng server --stop` for a server's state; return what it did."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("IOCMNG_", "RAY_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "iocmng", "server", "--stop"],
+        env=clean | LOOPBACK | {"IOCMNG_PLUGINS_DIR": str(server.plugins_dir)},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
 def descendants_of(pid: int) -> set[int]:
     """Return the ids of all processes that a process has started, directly or not, and that live."""
     return set(_descendants(pid))

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 from iocmng.api.failed_tries import FailedTries
 from iocmng.api.token_book import TokenBook, read_tokens_file
 from iocmng.core.access import ANONYMOUS, Principal
+from iocmng.core.tokens_file import SHORTEST
 from iocmng.errors import Forbidden, InvalidRequest, Unauthorized
 from iocmng.settings import Settings
 
 if TYPE_CHECKING:
     from iocmng.api.oidc import Oidc
-
-SHORTEST = 16
-"""Characters of a token that nobody guesses by trying, if they are chosen at random."""
 
 
 class Guard:
@@ -29,8 +27,7 @@ class Guard:
             InvalidRequest: If the file of tokens cannot be read, or does not fit.
         """
         self._settings = settings
-        token = settings.token.get_secret_value() if settings.token else None
-        self._book = TokenBook(token, settings.tokens_file, clock)
+        self._book = TokenBook(settings.hashed_token, settings.tokens_file, clock)
         self._tries = FailedTries(clock)
         self._oidc = _oidc(settings, clock)
 
@@ -99,8 +96,7 @@ def access_warnings(settings: Settings) -> list[str]:
     """Return what the log has to say at the start about who may call."""
     found: list[str] = []
     if settings.asks_who:
-        token = settings.token.get_secret_value() if settings.token else ""
-        if 0 < len(token) < SHORTEST:
+        if settings.hashed_token is not None and settings.hashed_token.is_short:
             found.append(
                 f"IOCMNG_TOKEN has less than {SHORTEST} characters and could be guessed; `iocmng token create` makes a "
                 "better one"

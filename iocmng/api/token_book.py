@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from iocmng.core.access import Principal, Role
-from iocmng.core.tokens_file import TokenEntry, digest_of, parse_tokens
+from iocmng.core.tokens_file import HashedToken, TokenEntry, digest_of, parse_tokens
 from iocmng.errors import InvalidRequest, Unauthorized
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,9 @@ def read_tokens_file(path: Path) -> tuple[TokenEntry, ...]:
 class TokenBook:
     """Knows whose token a credential is."""
 
-    def __init__(self, token: str | None, path: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, token: HashedToken | None, path: Path | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Read the file.
 
         Args:
@@ -63,7 +65,7 @@ class TokenBook:
         Raises:
             InvalidRequest: If the file cannot be read, or does not fit.
         """
-        own = TokenEntry(Principal("token", Role.ADMIN), digest_of(token.encode())) if token else None
+        own = TokenEntry(Principal("token", Role.ADMIN), token.digest) if token else None
         self._fixed = (own,) if own else ()
         self._path = path
         self._clock = clock

@@ -17,12 +17,13 @@ from ray.exceptions import RayError
 
 from iocmng.api.guard import access_warnings, check_access
 from iocmng.cli.haproxy import HaProxy
-from iocmng.cli.lent_secrets import lent_secrets
 from iocmng.cli.own_ray import Kind, find_kept, forget_kept, start_ray
 from iocmng.cli.service_manager import ServiceManager
 from iocmng.cluster.client import RayControllerClient
+from iocmng.cluster.lent_secrets import left_secrets, lent_secrets
 from iocmng.epics.access import read_access
 from iocmng.errors import InvalidRequest, IocmngError, ServerUnavailable
+from iocmng.loading.kept_secrets import forget_secrets
 from iocmng.loading.plugin_users import check_users
 from iocmng.serve_app import APPLICATION_NAME, application, listening_address
 from iocmng.settings import Settings
@@ -52,8 +53,8 @@ def run_server(settings: Settings) -> None:
     kind = start_ray(settings, haproxy.environment() if haproxy else {})
     lent = contextlib.ExitStack()
     try:
-        if kind == "own":  # a Controller on any other Ray may outlive this process
-            settings = lent.enter_context(lent_secrets(settings))
+        # A Controller on any other Ray than one's own may outlive this process.
+        settings = lent.enter_context(lent_secrets(settings)) if kind == "own" else left_secrets(settings)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ended.set())
         RayControllerClient.begin(settings)  # starts plugins while Serve starts
@@ -149,6 +150,7 @@ def _stop_everything(settings: Settings, kind: Kind) -> None:
     if kept is not None:
         kept.end()
         forget_kept(settings)
+        forget_secrets(settings)
     limit.cancel()
 
 

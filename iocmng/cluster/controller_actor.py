@@ -10,6 +10,7 @@ from iocmng.base.audit_log import show_audit_log
 from iocmng.cluster.boot import PluginsFile
 from iocmng.cluster.controller import Controller
 from iocmng.cluster.launcher import RayLauncher
+from iocmng.cluster.lent_secrets import regained_secrets
 from iocmng.core.audit import AuditEntry, AuditQuery
 from iocmng.core.backoff import Backoff, RestartPolicy
 from iocmng.core.builtin_pvs import Kind
@@ -126,7 +127,7 @@ class ControllerActor:
         return await asyncio.shield(self._started)
 
     async def _start(self) -> Controller:
-        settings = self._settings
+        settings = regained_secrets(self._settings)
         beamline = await asyncio.to_thread(settings.beamline)
         devices = settings.device_table(beamline)
         for problem in devices.problems:

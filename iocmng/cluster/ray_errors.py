@@ -50,6 +50,13 @@ async def _translated(reference: Awaitable[Any], gone: type[IocmngError], senten
         raise gone(f"{sentence}: {type(error).__name__}") from None
 
 
+def task_error(error: RayError, sentence: str) -> IocmngError:
+    """Return what a task of ours raised; else, with this sentence, that it could not be run."""
+    return (
+        _cause(error) if isinstance(error, RayTaskError) else ServerUnavailable(f"{sentence}: {type(error).__name__}")
+    )
+
+
 def _cause(error: RayTaskError) -> IocmngError:
     cause: Any = error.cause
     if isinstance(cause, IocmngError):

@@ -18,6 +18,9 @@ from iocmng.errors import InvalidRequest, PluginRejected
 
 HASH_PREFIX = "sha256:"
 
+SHORTEST = 16
+"""Characters of a token that nobody guesses by trying, if they are chosen at random."""
+
 _HASH = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _KEY = re.compile(r"[a-z_]{1,20}\Z")
 
@@ -38,6 +41,24 @@ class TokenEntry:
     principal: Principal
     digest: bytes = field(repr=False)
     expires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HashedToken:
+    """What has to be known of IOCMNG_TOKEN to recognise it.
+
+    Attributes:
+        digest: SHA-256 of the token.
+        is_short: Whether it could be guessed.
+    """
+
+    digest: bytes = field(repr=False)
+    is_short: bool
+
+    @classmethod
+    def of(cls, token: str) -> HashedToken:
+        """Return it for a token."""
+        return cls(digest_of(token.encode()), len(token) < SHORTEST)
 
 
 class _Entry(BaseModel):

@@ -18,7 +18,8 @@ from iocmng.errors import PluginRejected
 from iocmng.loading import requirements
 from iocmng.loading.git_process import IsolatedRepo
 from iocmng.loading.git_tree import CHUNK_BYTES, MAX_OUTER_BYTES, list_blobs
-from iocmng.loading.places import allowed_directory
+from iocmng.loading.local_repository import check_repository, find_repository
+from iocmng.loading.places import allowed_directory, is_below_roots
 from iocmng.loading.repository import Origin
 from iocmng.loading.tree import CACHES, TreeWriter, refused_file, walk
 from iocmng.settings import Settings
@@ -51,7 +52,7 @@ def copy_local(source: LocalSource, workspace: Path, settings: Settings) -> Orig
     writer.finish()
     has_outer = directory != root and _copy_outer(root, workspace / "outer" / requirements.FILE_NAME)
     outer = workspace / "outer" / requirements.FILE_NAME if has_outer else None
-    return Origin(_clean_commit(directory, files, settings.fetch_max_files), None, outer)
+    return Origin(_clean_commit(directory, files, settings), None, outer)
 
 
 # Everything is opened by its name in a directory that is open, and never through a link: what was found to lie below a
@@ -146,18 +147,22 @@ def _unreadable(path: object, error: OSError) -> PluginRejected:
     return refused(f"cannot read {path}: {error.strerror}; the server's user needs access to it")
 
 
-def _clean_commit(directory: Path, files: Path, max_entries: int) -> str | None:
+def _clean_commit(directory: Path, files: Path, settings: Settings) -> str | None:
     """Return the commit of the surrounding repository, if the copied files are exactly those of its HEAD.
 
-    Contents are compared, not `git status` asked: that may run filters which the repository configures.
+    A repository below a local root that leads out of the roots is not read. Contents are compared, not `git status`
+    asked: that may run filters which the repository configures.
     """
     try:
+        place = find_repository(directory)
+        if place is not None and is_below_roots(place, settings):
+            check_repository(place, settings)
         with IsolatedRepo(directory, search_parent_directories=True, expand_vars=False) as repository:
             if repository.working_tree_dir is None:
                 return None
             inside = directory.relative_to(Path(repository.working_tree_dir).resolve()).as_posix()
             commit = repository.head.commit
-            committed = list_blobs(commit.tree, inside, max_entries)
+            committed = list_blobs(commit.tree, inside, settings.fetch_max_files)
     except (git.GitError, ODBError, PluginRejected, configparser.Error, OSError, TypeError, ValueError):
         return None  # no repository, or one that git cannot read: the files belong to no known commit
     expected = {name: sha for name, sha in committed.items() if not SKIPPED.intersection(name.split("/"))}

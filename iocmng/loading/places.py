@@ -25,13 +25,18 @@ def allowed_directory(name: str, settings: Settings, key: str) -> Path:
         directory = Path(name).expanduser().resolve()
     except (OSError, RuntimeError, ValueError) as error:
         raise refused(f"{key} {name[:200]!r} cannot be resolved: {error}") from error
-    if not any(directory.is_relative_to(root) for root in settings.roots):
+    if not is_below_roots(directory, settings):
         roots = ", ".join(map(str, settings.roots)) or "none"
         raise refused(
             f"{key} {name[:200]!r} lies outside of the directories that this server takes plugins from ({roots}); "
             "move it there, or name its directory in IOCMNG_LOCAL_ROOTS"
         )
     return directory
+
+
+def is_below_roots(place: Path, settings: Settings) -> bool:
+    """Tell whether a real path lies below one of the local roots."""
+    return any(place.is_relative_to(root) for root in settings.roots)
 
 
 def repository_path(url: str) -> str:

@@ -21,6 +21,7 @@ from iocmng.loading.git_access import access_to
 from iocmng.loading.git_errors import explain, scrub
 from iocmng.loading.git_process import Access, IsolatedRepo, network_environment, run_git
 from iocmng.loading.git_tree import write_file, write_tree
+from iocmng.loading.local_repository import check_repository, is_repository
 from iocmng.loading.places import allowed_directory, repository_path
 from iocmng.loading.processes import Deadline, Finished
 from iocmng.loading.signatures import SignatureCheck, Verdict, needs_signature
@@ -222,8 +223,9 @@ def _address(url: str, settings: Settings) -> str:
     if not is_file_url(url):
         return url
     directory = allowed_directory(repository_path(url), settings, "git_url")
-    if not directory.is_dir():
+    if not directory.is_dir() or not is_repository(directory):
         raise SourceUnavailable.because(f"there is no repository at {url}; check git_url")
+    check_repository(directory, settings)
     return str(directory)
 
 

@@ -54,7 +54,7 @@ class Settings(
     def without_callers(self) -> Settings:
         """Return the settings as processes may have them that take no calls: they need not know who may call."""
         oidc: dict[str, Any] = {"oidc_issuer": None, "oidc_audience": None, "oidc_jwks_url": None, "oidc_roles": {}}
-        return self.model_copy(update={"token": None, "tokens_file": None, **oidc})
+        return self.with_token(None).model_copy(update={"tokens_file": None, **oidc})
 
     def without_secrets(self) -> Settings:
         """Return the settings as processes may have them that need no secret of the server."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
 from iocmng.core.access import Role
@@ -13,6 +13,7 @@ from iocmng.core.git_allow import check_pattern
 from iocmng.core.port_range import PortRange
 from iocmng.core.pv_access import check_host, check_user
 from iocmng.core.setting_values import check_origin, split_roles
+from iocmng.core.tokens_file import HashedToken
 from iocmng.settings.values import (
     Group,
     Seconds,
@@ -128,6 +129,7 @@ class ApiSettings(Group):
     allow_unauthenticated is set, else 127.0.0.1."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     """Port of the REST API."""
+    _hashed_token: HashedToken | None = PrivateAttr(default=None)
     token: SecretStr | None = None
     """Bearer token of an admin; changing calls must carry it or another one that is taken."""
     tokens_file: SitePath | None = None
@@ -178,7 +180,18 @@ class ApiSettings(Group):
     @property
     def asks_who(self) -> bool:
         """Whether callers are asked who they are."""
-        return bool(self.token or self.tokens_file or self.oidc_issuer)
+        return bool(self.hashed_token or self.tokens_file or self.oidc_issuer)
+
+    @property
+    def hashed_token(self) -> HashedToken | None:
+        """The token of an admin as it is compared."""
+        return HashedToken.of(self.token.get_secret_value()) if self.token else self._hashed_token
+
+    def with_token(self, token: HashedToken | None) -> Self:
+        """Return the settings with a token, or without one, that is not in them by value."""
+        changed = self.model_copy(update={"token": None})
+        changed._hashed_token = token
+        return changed
 
 
 class EpicsSettings(Group):

@@ -16,6 +16,7 @@ from iocmng.api.failed_tries import BY_ADDRESS, IN_TOTAL, MOST_ADDRESSES, PERIOD
 from iocmng.api.guard import Guard, access_warnings, check_access
 from iocmng.api.token_book import LOOK_AGAIN, TokenBook, read_tokens_file
 from iocmng.core.access import ANONYMOUS, Principal, Role
+from iocmng.core.tokens_file import HashedToken
 from iocmng.errors import InvalidRequest, TooManyTries, Unauthorized
 from iocmng.settings import Settings
 
@@ -139,7 +140,7 @@ def test_an_expired_token_is_told_so(tmp_path: Path) -> None:
 
 def test_the_one_token_is_taken_beside_those_of_the_file(file: Path) -> None:
     """IOCMNG_TOKEN stays an admin's token, whatever the file holds."""
-    book = TokenBook("own µ", file)
+    book = TokenBook(HashedToken.of("own µ"), file)
     assert book.find("own µ".encode()) == Principal("token", Role.ADMIN)
     assert book.find(b"first") == ADMIN
     assert book.find(b"") is None
@@ -148,7 +149,7 @@ def test_the_one_token_is_taken_beside_those_of_the_file(file: Path) -> None:
 def test_all_entries_are_compared(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No early end: the time of an answer does not tell at which entry a token was found."""
     write_tokens(file, *(entry(f"n{number}", Role.VIEWER, f"t{number}") for number in range(5)))
-    book, compared = TokenBook("own", file), []
+    book, compared = TokenBook(HashedToken.of("own"), file), []
 
     def compare(one: bytes, other: bytes) -> bool:
         compared.append((len(one), len(other)))

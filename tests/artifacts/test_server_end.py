@@ -1,13 +1,10 @@
 """How a server ends: in good order, within a limit, or leaving its plugins running."""
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from support import LOOPBACK, Server, caget, caput, is_gone, wait_for
+from support import Server, caget, caput, is_gone, stop_kept, wait_for
 
 SETPOINT = """\
 from iocmng import TaskBase
@@ -68,19 +65,6 @@ def kept(tmp_path):
 
     yield make
     stop_kept(made[-1])
-
-
-def stop_kept(server):
-    """Run `iocmng server --stop` for a server's state; return what it did."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("IOCMNG_", "RAY_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "iocmng", "server", "--stop"],
-        env=clean | LOOPBACK | {"IOCMNG_PLUGINS_DIR": str(server.plugins_dir)},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
 
 
 @pytest.mark.slow

@@ -5,7 +5,10 @@ from canaries import Watch
 from faults import CONTROLLER, kill, the_process
 from git_https import GitServer, make_certificate
 from git_ssh import ssh_server
-from support import Server, commit_files, make_repository, wait_for
+from support import Server, commit_files, make_repository, stop_kept, wait_for
+
+from iocmng.loading.kept_secrets import kept_secrets_directory
+from iocmng.settings import Settings
 
 SECRETS = {
     "token": "c4nary-token-Zx81kq0W",
@@ -153,6 +156,7 @@ def everything_that_ends(server):
 def look_everywhere(watch):
     """Look where something could stand while the server runs; return the directory of its Ray."""
     watch.memory(b"gcs_server", CONTROLLER)
+    watch.memory(b"raylet/raylet", b"node:__internal_head__")
     assert watch.files(watch.server.plugins_dir) > 2
     return watch.session()
 
@@ -186,10 +190,31 @@ def test_secrets_stand_nowhere(guarded, git_server, tmp_path):
     assert watch.events > 10
     assert any(b"remote-https" in command for command in watch.seen_commands)
     # A plugin starts again from what the store has of it, its parameters too; its credentials are encrypted there.
-    # The token has to reach the API's replicas, which Serve starts; a file of tokens holds their hashes only.
-    watch.found.discard(("token", "memory of gcs_server"))
     found = {(name, where) for name, where in watch.found if "parameter" not in name or "/.iocmng/state." not in where}
     assert sorted(found) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_secrets_of_a_server_that_keeps_its_plugins(guarded):
+    """With --keep, the Controller outlives the server and begins anew without it: Ray keeps no secret for that."""
+    server = guarded(IOCMNG_KEEP="true")
+    watch = Watch(server, SECRETS)
+    kept = kept_secrets_directory(Settings(plugins_dir=server.plugins_dir))
+    try:
+        (pid,) = server.processes_with(CONTROLLER)
+        kill(pid)
+        wait_for(lambda: server.processes_with(CONTROLLER) not in ([], [pid]), "another Controller", 60)
+        wait_for(lambda: server.http.delete("/plugins/none").status_code == 404, "it has its state", 60)
+        assert (kept / "state_key").read_text() == SECRETS["state key"]
+        watch.processes()
+        look_everywhere(watch)
+    finally:
+        assert server.stop() == 0
+        ended = stop_kept(server)
+    assert ended.returncode == 0, ended.stderr
+    assert sorted(watch.found) == []
+    assert not kept.exists()
 
 
 @pytest.mark.timeout(400)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from iocmng.cli.lent_secrets import lent_secrets
+from iocmng.cluster.lent_secrets import lent_secrets, regained_secrets
 from iocmng.errors import InvalidRequest, StateUnavailable
 from iocmng.settings import Settings
 from iocmng.store import open_store
@@ -48,3 +48,22 @@ def test_the_url_of_the_state_in_a_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="IOCMNG_STATE_URL must have the form") as refused:
         open_store(settings)
     assert "s3cret" not in str(refused.value)
+
+
+def test_a_head_that_has_lost_its_memory_uses_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is there counts; where it is gone, the variable of the Controller's own process does."""
+    monkeypatch.setenv("IOCMNG_STATE_KEY", "of the environment")
+    file = tmp_path / "key"
+    settings = Settings.model_construct(state_key_file=file)
+    assert read_key(regained_secrets(settings)) == b"of the environment"
+    file.write_text("of the file")
+    assert read_key(regained_secrets(settings)) == b"of the file"
+
+
+def test_the_token_of_the_settings_can_be_told_from_others_without_being_there(tmp_path: Path) -> None:
+    """What the API's replicas get holds the hash of IOCMNG_TOKEN; callers are asked all the same."""
+    given = Settings(plugins_dir=tmp_path, token=SecretStr("a s3cret token of length"))
+    sent = pickle.loads(pickle.dumps(given.with_token(given.hashed_token)))
+    assert b"s3cret" not in pickle.dumps(sent)
+    assert (sent.hashed_token, sent.asks_who, sent.host) == (given.hashed_token, True, given.host)
+    assert given.without_callers().hashed_token is None
