@@ -10,6 +10,7 @@ from iocmng.errors import InvalidRequest
 
 PLUGIN_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
 PV_SEGMENT_PATTERN = r"^[A-Za-z0-9_-]+$"
+PV_SEGMENTS_PATTERN = r"^[A-Za-z0-9_-]+(:[A-Za-z0-9_-]+)*$"
 
 MAX_RECORD_NAME_LENGTH = 60
 """Characters. EPICS Base's PVNAME_SZ is 61, the terminating zero included (dbDefs.h)."""
