@@ -99,6 +99,8 @@ class RecordObject(Answer):
     record_type: str
     direction: str
     built_in: bool
+    alias: str | None
+    """A further name that it answers to, with underscores for the hyphens of the plugin's name; null: none."""
 
 
 class LastRun(Answer):
@@ -253,6 +255,8 @@ class PvEntry(Answer):
     type: str
     """Record type: ao, ai, bo, …"""
     direction: str
+    alias: str | None
+    """A further name of the record, with underscores for the hyphens of the plugin's name; null: none."""
     host: str | None
     ca_port: int | None
     pva_port: int | None

@@ -40,7 +40,7 @@ def plugin_facts(
         pv_definitions={"inputs": _plain(manifest.inputs), "outputs": _plain(manifest.outputs)},
         commit=commit,
         branch=branch,
-        warnings=rules.warnings,
+        warnings=(*identity.warnings, *rules.warnings),
         resources=manifest.resources,
         node_labels=manifest.node,
         parameters_schema=rules.json_schema,

@@ -95,6 +95,7 @@ class PluginHost:
         self._logger: logging.Logger | None = None
         self._began = 0.0
         self._beats = 0
+        self._built_in = self._told = frozenset[str]()
         self.thread: Calling = thread or AuthorThread(clock)
 
     def build(
@@ -272,7 +273,8 @@ class PluginHost:
         mapper: Mapper,
         devices: DeviceProvider | None,
     ) -> tuple[RecordInfo, ...]:
-        built_in = frozenset(pv.name for pv in identity.pvs if pv.built_in)
+        built_in = self._built_in = frozenset(pv.name for pv in identity.pvs if pv.built_in)
+        self._told = frozenset(pv.name for pv in identity.pvs if pv.told)
         board = self._board = StatusBoard(self._pvs, built_in, self._notify, self._shown)
         self._own_pvs = tuple(pv.name for pv in identity.pvs if not pv.built_in)
         records = self._pvs.build(identity.pv_prefix, identity.pvs, self._client_wrote)
@@ -306,14 +308,16 @@ class PluginHost:
         elif isinstance(plugin, JobBase):
             self._runner = JobRunner(plugin, board, watch, result_max_bytes, identity.checked)
         assert self._runner is not None
-        self._pvs.put("VERSION", identity.version)
+        if "VERSION" in built_in:
+            self._pvs.put("VERSION", identity.version)
         self._runner.prepare()
         self.thread.attach(self._runner)
         return records
 
     def _client_wrote(self, name: str, value: PvValue) -> None:
         """Take a client's put; called in one of EPICS's threads, so it only passes on."""
-        if name == "RUN" and self._hands_out_runs and isinstance(self._runner, JobRunner):
+        is_run = name == "RUN" and name in self._built_in
+        if is_run and self._hands_out_runs and isinstance(self._runner, JobRunner):
             self._want_run(bool(value))
             return
         self.thread.submit(self._deliver, name, value)
@@ -336,25 +340,27 @@ class PluginHost:
                 self._notify(True)
 
     def _deliver(self, name: str, value: PvValue) -> None:
+        """Do what a client's put asks for, in the author's thread."""
         runner = self._runner
-        match name:
-            case "ENABLE" if isinstance(runner, TaskRunner):
-                runner.set_enabled(bool(value))
-            case "RUN" | "CLEAR" | "RESET":
-                if value:
-                    self._pvs.put(name, False)  # it was taken
-                if value and name == "RUN" and runner is not None:
-                    runner.trigger() if isinstance(runner, TaskRunner) else runner.run()
-            case _ if isinstance(runner, TaskRunner):
+        if name not in self._built_in:
+            if isinstance(runner, TaskRunner):
                 runner.write(name, value)
-            case _:
-                pass
+            return
+        if name in self._told and isinstance(runner, TaskRunner):
+            runner.pass_on(name, value)
+        elif value and name != "ENABLE":
+            self._pvs.put(name, False)  # it was taken
+        if name == "ENABLE" and isinstance(runner, TaskRunner):
+            runner.set_enabled(bool(value))
+        elif value and name == "RUN" and runner is not None:
+            runner.trigger() if isinstance(runner, TaskRunner) else runner.run()
 
     def beat(self) -> None:
         """Show that the process lives, and look after calls that do not return."""
         self._beats += 1
-        if isinstance(self._plugin, TaskBase):
+        if "HEARTBEAT" in self._built_in:
             self._pvs.put("HEARTBEAT", self._beats & 0x7FFFFFFF)
+        if "UPTIME" in self._built_in:
             self._pvs.put("UPTIME", int(self._clock.monotonic() - self._began))
         if self._watch is not None:
             self._watch.look()

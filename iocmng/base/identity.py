@@ -22,6 +22,7 @@ class Identity:
         parameters: As the plugin gets them.
         checked: The same, with what checks those of a run.
         watchdog: Seconds that a call of the author's code may take; None means no limit.
+        warnings: What config.yaml should say in another way.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Identity:
     version: str
     checked: CheckedParameters
     watchdog: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def identify(
@@ -63,18 +65,19 @@ def identify(
     checked = ParameterRules(manifest.parameters_schema, cls).check(given, complete=cls.kind is Kind.TASK)
     parameters = checked.values
     mode = Mode(parameters["mode"])
-    pvs = manifest.declared_pvs(cls.kind, mode)
-    check_record_names(pv_prefix, pvs)
+    declared = manifest.declared(cls.kind, mode)
+    check_record_names(pv_prefix, declared.pvs)
     version = parameters.get("version")
     return Identity(
         name=name,
         pv_prefix=pv_prefix,
         mode=mode,
         parameters=parameters,
-        pvs=pvs,
+        pvs=declared.pvs,
         checked=checked,
         version=str(version if version is not None else short(commit)),
         watchdog=manifest.watchdog.seconds if manifest.watchdog else None,
+        warnings=(*manifest.warnings, *declared.warnings),
     )
 
 

@@ -45,6 +45,7 @@ class TaskRunner:
         self._failures = 0
         self._overruns = 0
         self._ever_started = self._initialized = self._in_error = False
+        self._to_return: set[str] = set()
         self.wake_at: float | None = None
 
     def prepare(self) -> None:
@@ -80,6 +81,7 @@ class TaskRunner:
         """End the cycles and run cleanup(). What cleanup() raises is shown and logged."""
         self._task.running = False
         self.wake_at = None
+        self._return_to_0()
         if self._initialized and self._clean_up():
             self._show(TaskState.END)
 
@@ -136,6 +138,21 @@ class TaskRunner:
         if self._mode is Mode.REACTIVE and self._cycling:
             self._cycle()
 
+    def pass_on(self, name: str, value: PvValue) -> None:
+        """Tell a task that declares CLEAR, RESET, RUN or ENABLE itself of a put to it.
+
+        All but ENABLE return to 0 by themselves: after the next cycle, so that execute() sees the value, too.
+        """
+        self.write(name, value)
+        if name != "ENABLE" and value:
+            self._to_return.add(name)
+            if self._mode is not Mode.CONTINUOUS or not self._cycling:
+                self._return_to_0()
+
+    def _return_to_0(self) -> None:
+        while self._to_return:
+            TaskBase.set_pv(self._task, self._to_return.pop(), False)
+
     def tick(self) -> None:
         """Do what is due: a cycle, or back to INIT after a triggered run."""
         if not self._task.running:  # asked to stop, or ended by its own code
@@ -188,6 +205,7 @@ class TaskRunner:
             delay = given if given is not None else self._backoff.delay(self._failures)
         else:
             self._recover()
+        self._return_to_0()
         self._board.count(task.cycle_count, self._overruns)
         return delay
 

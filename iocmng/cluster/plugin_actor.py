@@ -28,7 +28,7 @@ from iocmng.cluster.surroundings import Surroundings
 from iocmng.core import pv_client
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.manifest import NO_SCHEDULE
-from iocmng.core.names import plugin_pv_prefix
+from iocmng.core.names import plugin_pv_prefix, underscored_pv_prefix
 from iocmng.core.ports.processes import Bundle
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.runs import HeldRun, RunOrder, RunOutcome
@@ -113,7 +113,8 @@ class PluginProcess:
         self._spec, self._bundle = spec, bundle
         self._log_level, self._result_max_bytes = settings.log_level, settings.result_max_bytes
         self._values = settings.values_dir(spec.name)
-        self._ioc.rules = SiteRules(site.access, settings.port_range, self._values / PORTS_FILE)
+        alias_prefix = underscored_pv_prefix(site.prefix, spec.name) if settings.underscore_aliases else None
+        self._ioc.rules = SiteRules(site.access, settings.port_range, self._values / PORTS_FILE, alias_prefix)
         self._devices = device_provider(site.devices, settings.device_timeout)
         pv_client.install(EpicsPvClient(settings.pva))
         confined = confinement(spec.name, bundle, settings, site.owner)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -56,8 +56,7 @@ class Processes:
             PluginRejected: If it serves records of another plugin.
         """
         name = found.spec.name
-        records = {record.name for record in found.endpoint.records}
-        self._registry.claim_records(name, records)
+        self._registry.claim_records(name, names_of(found.endpoint.records))
         self.running[name] = (found.spec, found.bundle)
         self._bundles.use(name, found.bundle)
         self._registry.observe(
@@ -180,7 +179,12 @@ class Processes:
         """
         status = self._registry.observed[name]
         serving = status.endpoint.records if status.endpoint is not None else ()
-        self._registry.claim_records(name, {record.name for record in (*records, *serving)})
+        self._registry.claim_records(name, names_of((*records, *serving)))
+
+
+def names_of(records: Iterable[RecordInfo]) -> set[str]:
+    """Return all names that records answer to."""
+    return {name for record in records for name in record.names}
 
 
 @contextlib.asynccontextmanager

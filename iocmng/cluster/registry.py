@@ -184,11 +184,13 @@ class Registry:
         owners = {self._record_owner[record] for record in records if record in self._record_owner} - {name}
         if owners:
             example = min(record for record in records if self._record_owner.get(record, name) != name)
+            has_aliases = any("-" in plugin for plugin in (name, *owners))
+            hint = "; IOCMNG_UNDERSCORE_ALIASES=false takes the names with '_' for '-' away" if has_aliases else ""
             raise PluginRejected.because(
                 CheckFailure(
                     "config",
                     f"record {example} is served by plugin {', '.join(sorted(owners))} already; "
-                    "choose another name, or another `prefix` in config.yaml",
+                    f"choose another name, or another `prefix` in config.yaml{hint}",
                 )
             )
         self.release_records(name)

@@ -94,11 +94,18 @@ def _job_pvs() -> tuple[DeclaredPv, ...]:
 
 
 _TASK_PVS, _JOB_PVS = _task_pvs(), _job_pvs()
+_OF_2X_TASKS = frozenset({"ENABLE", "STATUS", "MESSAGE", "VERSION", "CYCLE_COUNT", "RUN", "CLEAR", "RESET"})
+_OF_2X_JOBS = frozenset({"STATUS", "MESSAGE"})
 
 
 def reserved_names(kind: Kind) -> frozenset[str]:
-    """Return the names that a plugin of this kind must not declare, whatever its mode."""
+    """Return the names of the built-in PVs of this kind, whatever the mode."""
     return frozenset(pv.name for pv in (_TASK_PVS if kind is Kind.TASK else _JOB_PVS))
+
+
+def is_of_2x(kind: Kind, name: str) -> bool:
+    """Tell whether release 2.7 had this built-in PV already; it passed over a declared one of the same name."""
+    return name in (_OF_2X_TASKS if kind is Kind.TASK else _OF_2X_JOBS)
 
 
 def builtin_pvs(kind: Kind, mode: Mode) -> tuple[DeclaredPv, ...]:

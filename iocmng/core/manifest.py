@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Self, cast
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -17,10 +18,11 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from iocmng.core.builtin_pvs import Kind, Mode, builtin_pvs, reserved_names
+from iocmng.core.builtin_pvs import Kind, Mode
+from iocmng.core.declared_pvs import Declared, with_built_in
 from iocmng.core.json_values import deep_merge, json_problem
 from iocmng.core.limits import Limits
-from iocmng.core.names import MAX_RECORD_NAME_LENGTH, PV_SEGMENT_PATTERN, record_name
+from iocmng.core.names import MAX_RECORD_NAME_LENGTH, PV_SEGMENT_PATTERN, PV_SEGMENTS_PATTERN, record_name
 from iocmng.core.parameters import ParametersSchema
 from iocmng.core.pv_fields import Direction, StrictModel, misplaced
 from iocmng.core.pvs import DeclaredPv, Pv
@@ -122,8 +124,8 @@ class Manifest(StrictModel):
     """task or job; optional, must agree with the class."""
     class_name: Annotated[str | None, Field(alias="class")] = None
     """Name of the plugin's class, needed only where the directory has several."""
-    prefix: Annotated[str | None, Field(pattern=PV_SEGMENT_PATTERN)] = None
-    """PV segment instead of the plugin's name in upper case."""
+    prefix: Annotated[str | None, Field(pattern=PV_SEGMENTS_PATTERN)] = None
+    """PV segment, or several joined by ':', instead of the plugin's name in upper case."""
     watchdog: Annotated[
         Watchdog | None, BeforeValidator(_seconds_alone, json_schema_input_type=Watchdog | _WatchdogSeconds | None)
     ] = None
@@ -147,6 +149,8 @@ class Manifest(StrictModel):
     """Labels that the plugin's node must have, such as `{room: hall-2}` (`ray start --labels room=hall-2`)."""
     limits: Limits = Limits()
     """What each process of the plugin may take, such as `{memory: 512Mi, open_files: 256, processes: 64}`."""
+
+    _warnings: tuple[str, ...] = PrivateAttr(())
 
     @field_validator("parameters", "pvs", "arguments", "resources", "node", "limits", mode="before")
     @classmethod
@@ -178,6 +182,16 @@ class Manifest(StrictModel):
         return self
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence on each thing that was taken although it should be written in another way."""
+        return self._warnings
+
+    def noting(self, warnings: Iterable[str]) -> Self:
+        """Return the manifest with these warnings."""
+        self._warnings = tuple(warnings)
+        return self
+
+    @property
     def inputs(self) -> dict[str, Pv]:
         """The declared inputs of both sections."""
         return {**self.pvs.inputs, **self.arguments.inputs}
@@ -205,31 +219,23 @@ class Manifest(StrictModel):
         return {**merged, "mode": known.mode.value, "interval": known.interval}
 
     def declared_pvs(self, kind: Kind, mode: Mode) -> tuple[DeclaredPv, ...]:
-        """Return all PVs of the plugin, the built-in ones first.
+        """Return all PVs of the plugin, the built-in ones first; see declared()."""
+        return self.declared(kind, mode).pvs
+
+    def declared(self, kind: Kind, mode: Mode) -> Declared:
+        """Return all PVs of the plugin, and what there is to warn of.
 
         Raises:
-            PluginRejected: If a declared name is that of a built-in PV.
+            PluginRejected: If a declared name is that of a built-in PV that is written from the other side.
         """
+        if kind is not Kind.JOB and "concurrency" in self.model_fields_set:
+            raise PluginRejected.because(CheckFailure("config", "concurrency: for jobs only; a task has no runs"))
         own = [
             DeclaredPv(name=name, direction=direction, pv=pv)
             for direction, table in ((Direction.INPUT, self.inputs), (Direction.OUTPUT, self.outputs))
             for name, pv in table.items()
         ]
-        if kind is not Kind.JOB and "concurrency" in self.model_fields_set:
-            raise PluginRejected.because(CheckFailure("config", "concurrency: for jobs only; a task has no runs"))
-        reserved = reserved_names(kind)
-        failures = [
-            CheckFailure(
-                "config",
-                f"{pv.direction.value} {pv.name} has the name of a built-in PV of every {kind.value}; choose another "
-                f"(built in are {', '.join(sorted(reserved))})",
-            )
-            for pv in own
-            if pv.name in reserved
-        ]
-        if failures:
-            raise PluginRejected.because(*failures)
-        return (*builtin_pvs(kind, mode), *own)
+        return with_built_in(kind, mode, own)
 
 
 def check_record_names(pv_prefix: str, pvs: tuple[DeclaredPv, ...]) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from iocmng.core.limits import Limits
 from iocmng.core.manifest import Manifest, Parameters, PvSections, place_of, plain
+from iocmng.core.old_config import without_old_forms
 from iocmng.core.parameter_types import PARAMETER_MODELS, PARAMETER_TYPES
 from iocmng.core.pv_fields import Alarms
 from iocmng.core.pvs import PV_TYPES, BoolPv, EnumPv, FloatPv, IntPv, StringPv
@@ -51,6 +52,7 @@ def parse_manifest(text: str, file: str = "config.yaml") -> Manifest:
         return Manifest()
     if not isinstance(data, dict):
         raise rejected(f"the file must hold a mapping, not a {type(data).__name__}", file, 1)
+    data, old_forms = without_old_forms(cast("dict[Any, Any]", data))
     try:
         manifest = Manifest.model_validate(data)
     except ValidationError as error:
@@ -58,7 +60,7 @@ def parse_manifest(text: str, file: str = "config.yaml") -> Manifest:
         found = [(_sentence(item, root), _find(root, item)[1]) for item in items]
     else:
         if not (found := _undeclared(manifest, root)):
-            return manifest
+            return manifest.noting(printable(sentence) for sentence in old_forms)
     failures = [CheckFailure("config", printable(sentence), file, line) for sentence, line in found[:MAX_FAILURES]]
     if len(found) > MAX_FAILURES:
         failures.append(CheckFailure("config", f"and {len(found) - MAX_FAILURES} mistakes more", file))

@@ -10,6 +10,7 @@ from iocmng.errors import InvalidRequest
 
 PLUGIN_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
 PV_SEGMENT_PATTERN = r"^[A-Za-z0-9_-]+$"
+PV_SEGMENTS_PATTERN = r"^[A-Za-z0-9_-]+(:[A-Za-z0-9_-]+)*$"
 
 MAX_RECORD_NAME_LENGTH = 60
 """Characters. EPICS Base's PVNAME_SZ is 61, the terminating zero included (dbDefs.h)."""
@@ -71,6 +72,22 @@ def plugin_segment(name: str, configured: str | None) -> str:
 def plugin_pv_prefix(site: str, name: str, configured: str | None) -> str:
     """Return PREFIX:PLUGIN for one plugin."""
     return f"{site}:{plugin_segment(name, configured)}"
+
+
+def underscored_pv_prefix(site: str, name: str) -> str | None:
+    """Return PREFIX:PLUGIN as the screens generated for 2.x have it: '_' for each hyphen, `prefix` not looked at.
+
+    None for a name without hyphens, whose screens need nothing of the kind.
+    """
+    return f"{site}:{name.upper().replace('-', '_')}" if "-" in name else None
+
+
+def alias_of(pv_prefix: str, alias_prefix: str | None, pv_name: str) -> str | None:
+    """Return the further name of a record; None where there is none, or where EPICS could not take it."""
+    if alias_prefix in (None, pv_prefix):
+        return None
+    alias = f"{alias_prefix}:{pv_name}"
+    return alias if len(alias) <= MAX_RECORD_NAME_LENGTH else None
 
 
 def record_name(pv_prefix: str, pv_name: str) -> str:

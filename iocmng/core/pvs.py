@@ -243,3 +243,5 @@ class DeclaredPv(StrictModel):
     direction: Direction
     pv: Pv
     built_in: bool = False
+    told: bool = False
+    """Of a built-in one: whether the plugin declares it, too, and is told of puts to it."""

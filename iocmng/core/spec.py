@@ -66,12 +66,22 @@ class PluginSpec:
 
 @dataclass(frozen=True, slots=True)
 class RecordInfo:
-    """One record of a running IOC, as GET /pvs shows it."""
+    """One record of a running IOC, as GET /pvs shows it.
+
+    Attributes:
+        alias: A further name that it answers to.
+    """
 
     name: str
     record_type: str
     direction: str
     built_in: bool
+    alias: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names that it answers to."""
+        return (self.name,) if self.alias is None else (self.name, self.alias)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from iocmng.core.client_puts import ClientPut
-from iocmng.core.names import record_name
+from iocmng.core.names import alias_of, record_name
 from iocmng.core.port_range import PortRange
 from iocmng.core.pv_access import access_rules
 from iocmng.core.pv_fields import Direction, PvValue, Severity
@@ -75,11 +75,13 @@ class SiteRules:
         access: The text of an access security file.
         ports: Where the IOC may listen; None leaves it to EPICS.
         memory: File that keeps the IOC's ports for the next time.
+        alias_prefix: What stands before the further name of each PV; None: they have none.
     """
 
     access: str = access_rules((), ())
     ports: PortRange | None = None
     memory: Path | None = None
+    alias_prefix: str | None = None
 
 
 class SoftIoc:
@@ -130,7 +132,14 @@ class SoftIoc:
                 "plugin again"
             )
         return tuple(
-            RecordInfo(record_name(pv_prefix, pv.name), record_type(pv), pv.direction.value, pv.built_in) for pv in pvs
+            RecordInfo(
+                record_name(pv_prefix, pv.name),
+                record_type(pv),
+                pv.direction.value,
+                pv.built_in,
+                alias_of(pv_prefix, self.rules.alias_prefix, pv.name),
+            )
+            for pv in pvs
         )
 
     def _build(
@@ -139,7 +148,10 @@ class SoftIoc:
         epics.register()  # the PV Access server listens from here on
         epics.builder.SetDeviceName(pv_prefix)
         for declared in pvs:
-            self._records[declared.name] = (declared, self._make(epics, declared, on_write))
+            record = self._make(epics, declared, on_write)
+            if alias := alias_of(pv_prefix, self.rules.alias_prefix, declared.name):
+                record.add_alias(alias)
+            self._records[declared.name] = (declared, record)
         try:
             epics.builder.LoadDatabase()
         except AssertionError as error:

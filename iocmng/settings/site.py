@@ -211,6 +211,9 @@ class EpicsSettings(Group):
     access_users: Annotated[Words[Annotated[str, AfterValidator(check_user)]], NoDecode] = ()
     """Users, by the name that their client tells, who may write inputs and control PVs, separated by commas or blanks;
     unset: all of them."""
+    underscore_aliases: bool = True
+    """Whether each PV of a plugin with hyphens in its name also answers to a name with underscores in their place, as
+    screens generated for 2.x have it."""
     epics_ports: Annotated[str | None, AfterValidator(legal_ports)] = None
     """TCP ports for the IOCs of a node, as FIRST-LAST, two for each plugin; unset: EPICS takes any."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = "info"

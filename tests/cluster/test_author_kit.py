@@ -39,7 +39,7 @@ REJECTED = {
     "inheritance": {"p.py": "from iocmng import TaskBase\n"},
     "abstract methods": {"p.py": MINIMAL_TASK.replace("def cleanup", "def clean_up")},
     "type": {"p.py": MINIMAL_TASK, "config.yaml": "type: job\n"},
-    "built-in name": {"p.py": MINIMAL_TASK, "config.yaml": "pvs: {inputs: {RESET: {type: bool}}}\n"},
+    "built-in name": {"p.py": MINIMAL_TASK, "config.yaml": "pvs: {outputs: {RESET: {type: bool}}}\n"},
     "long name": {"p.py": MINIMAL_TASK, "config.yaml": f"prefix: {'X' * 50}\n"},
     "segfault": {"p.py": "import ctypes\nctypes.string_at(0)\n" + MINIMAL_TASK},
     "hangs": {"p.py": "import time\ntime.sleep(3600)\n" + MINIMAL_TASK},

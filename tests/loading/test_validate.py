@@ -53,7 +53,7 @@ REJECTIONS = {
                          "m.py", 4),
     "type": ({"m.py": TASK, "config.yaml": "type: job\n"}, "config", ("syntax", "import", "inheritance"),
              "is a task", "config.yaml", None),
-    "built-in name": ({"m.py": TASK, "config.yaml": "pvs: {inputs: {RESET: {type: bool}}}\n"}, "config",
+    "built-in name": ({"m.py": TASK, "config.yaml": "pvs: {outputs: {RESET: {type: bool}}}\n"}, "config",
                       STEPS[3:], "RESET has the name of a built-in PV", None, None),
     "exit": ({"m.py": "import os\nos._exit(3)\n" + TASK}, "import", (), "ended with exit code 3", None, None),
     "crash": ({"m.py": TASK + "import ctypes\nctypes.string_at(0)\n"}, "import", (),

@@ -40,6 +40,7 @@ def _rows(plugin: dict[str, Any]) -> list[dict[str, Any]]:
             "plugin": plugin["name"],
             "type": record["record_type"],
             "direction": record["direction"],
+            "alias": record.get("alias"),
             "host": endpoint.get("host"),
             "ca_port": endpoint.get("ca_port"),
             "pva_port": endpoint.get("pva_port"),
