@@ -22,6 +22,7 @@ from iocmng.api.deps import Context, context_in
 from iocmng.api.documentation import install_documentation
 from iocmng.api.event_hub import EventHub, StreamLimits
 from iocmng.api.guard import Guard, access_warnings
+from iocmng.api.log_stream import LogStreams
 from iocmng.api.middleware import BodyLimit, UnexpectedErrors
 from iocmng.api.snapshot import FollowTimes, SnapshotFollower
 from iocmng.core.ports.controller import ControllerClient
@@ -92,17 +93,18 @@ async def _lifespan(
     for warning in access_warnings(settings):
         logger.warning(warning)
     client = await connect()
-    hub = EventHub(client, streams)
+    hub, logs = EventHub(client, streams), LogStreams(client, streams)
     follower = SnapshotFollower(client, times, listener=hub.take)
     trail = app.state.trail = AuditTrail(audit)
     sending = asyncio.create_task(trail.run(client), name="audit")
     try:
         await follower.start()
-        app.state.context = Context(settings, client, follower, hub, guard, trail)
+        app.state.context = Context(settings, client, follower, hub, logs, guard, trail)
         yield
     finally:
         app.state.context = None
         hub.close()
+        logs.close()
         await follower.stop()
         sending.cancel()
         await trail.close(client)

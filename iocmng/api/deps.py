@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI, Path, Request
 from iocmng.api.audit_trail import AuditTrail
 from iocmng.api.event_hub import EventHub
 from iocmng.api.guard import Guard
+from iocmng.api.log_stream import LogStreams
 from iocmng.api.snapshot import SnapshotFollower
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.names import check_plugin_name
@@ -26,6 +27,7 @@ class Context:
         client: Takes the changes to the Controller.
         follower: Answers the reads.
         hub: Holds the open streams of events.
+        logs: Holds the open streams of logs.
         guard: Tells who calls.
         trail: Takes the audit's entries to the Controller.
     """
@@ -34,6 +36,7 @@ class Context:
     client: ControllerClient
     follower: SnapshotFollower
     hub: EventHub
+    logs: LogStreams
     guard: Guard
     trail: AuditTrail
 

@@ -30,6 +30,10 @@ class StreamLimits:
         farewell: Seconds that a stream which ends has for what is still to be sent.
         catch_up: Seconds that the Controller has to tell what happened while it was out of reach.
         retry: Seconds after which a client connects again.
+        logs: Logs that one replica sends to followers at once; each is a call that waits at the Controller.
+        log_lines: Lines of a log that are sent at once.
+        log_bytes: What of a log is sent in one answer. Proxies take it all in, also for a client that takes nothing.
+        patience: Seconds for which a log's follower waits for a Controller that is out of reach.
     """
 
     streams: int = 100
@@ -40,6 +44,10 @@ class StreamLimits:
     farewell: float = 1.0
     catch_up: float = 10.0
     retry: float = 3.0
+    logs: int = 50
+    log_lines: int = 500
+    log_bytes: int = 8 * 1024 * 1024
+    patience: float = 60.0
 
 
 class Subscription:

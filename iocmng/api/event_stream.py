@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -13,6 +12,7 @@ from iocmng.api.event_hub import EventHub, Opening
 from iocmng.api.history import event_object
 from iocmng.api.json_bytes import encode
 from iocmng.api.runs import run_news
+from iocmng.api.streaming import HEADERS, begin, carry, end, write
 from iocmng.core.runs import Run
 from iocmng.core.state import Event
 
@@ -27,7 +27,7 @@ class EventStream(Response):
     media_type = EVENT_STREAM
 
     def __init__(self, hub: EventHub, after: int | None, plugin: str | None) -> None:
-        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        super().__init__(headers=HEADERS)
         del self.headers["content-length"]
         self._hub = hub
         self._after = after
@@ -36,31 +36,18 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events. What goes wrong before the first byte is raised, and becomes a problem document."""
         async with self._hub.opened(self._after, self._plugin) as opening:
-            sending = asyncio.create_task(self._send(opening, send))
-            leaving = asyncio.create_task(_left(receive))
-            ending = asyncio.create_task(opening.subscription.ended.wait())
-            try:
-                await asyncio.wait((sending, leaving, ending), return_when=asyncio.FIRST_COMPLETED)
-                if not leaving.done():
-                    await asyncio.wait(
-                        (sending, leaving), timeout=self._hub.limits.farewell, return_when=asyncio.FIRST_COMPLETED
-                    )
-            finally:
-                for task in (sending, leaving, ending):
-                    task.cancel()
-                results = await asyncio.gather(sending, leaving, ending, return_exceptions=True)
-            _raise_failure(results[0], has_left=results[1] is None)
+            await carry(self._send(opening, send), receive, opening.subscription.ended, self._hub.limits.farewell)
 
     async def _send(self, opening: Opening, send: Send) -> None:
         limits, loop = self._hub.limits, asyncio.get_running_loop()
         oldest = loop.time() + limits.longest
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await _write(send, _beginning(opening, limits.retry))
+        await begin(send, self.status_code, self.raw_headers)
+        await write(send, _beginning(opening, limits.retry))
         while (events := await opening.subscription.take(limits.keep_alive)) is not None:
-            await _write(send, _blocks(events) if events else _KEEP_ALIVE)
+            await write(send, _blocks(events) if events else _KEEP_ALIVE)
             if loop.time() >= oldest:
                 break
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await end(send)
 
 
 def _beginning(opening: Opening, retry: float) -> bytes:
@@ -79,19 +66,3 @@ def _block(news: Event | Run) -> bytes:
     if isinstance(news, Run):  # without an id: a client that connects again resumes behind the last event
         return b"event: run\ndata: " + encode(run_news(news)) + b"\n\n"
     return f"id: {news.id}\nevent: plugin\ndata: ".encode() + encode(event_object(news)) + b"\n\n"
-
-
-async def _write(send: Send, body: bytes) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": True})
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-def _raise_failure(result: BaseException | None, *, has_left: bool) -> None:
-    if isinstance(result, OSError):
-        raise ClientDisconnect from result
-    if isinstance(result, Exception) and not has_left:
-        raise result

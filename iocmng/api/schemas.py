@@ -241,6 +241,8 @@ class LogLines(Answer):
 
     name: str
     lines: list[str]
+    generations: list[int]
+    """Which generation of the plugin has written each line."""
     next: int
     """Number of the last line. Asked for with `?after=`, it brings what follows: no line twice, and none left out."""
     missed: bool

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from iocmng.base.shown_run import ShownRun
 from iocmng.core.devices import CreatedDevice
+from iocmng.core.log_lines import plain, shortened
 from iocmng.core.ports.plugin import PvServer
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.runs import RUN_LOG_LINES, RunReport
@@ -16,9 +17,6 @@ from iocmng.core.spec import Report
 
 LOG_LINES = 1000
 """Log lines kept until the next report takes them."""
-
-LINE_CHARACTERS = 10_000
-"""Characters of a log line that are kept with a run."""
 
 
 def _nobody(urgent: bool) -> None:
@@ -50,6 +48,7 @@ class StatusBoard:
         has: Names of the built-in PVs that this plugin has.
         notify: Called after each change, with True where it should be told at once. Must return quickly.
         shown: Knows whether a job's run is to be shown, or stays behind a newer one in another process.
+        keep: Keeps each log line, with its number, where it outlives this process; must not raise.
     """
 
     def __init__(
@@ -58,11 +57,13 @@ class StatusBoard:
         has: frozenset[str],
         notify: Callable[[bool], None] | None = None,
         shown: ShownRun | None = None,
+        keep: Callable[[int, str], None] | None = None,
     ) -> None:
         self._pvs = pvs
         self._has = has
         self._notify = notify or _nobody
         self._shown = shown or ShownRun()
+        self._keep = keep
         self._showing = threading.RLock()  # keeps record and report in step where two threads show something
         self._lock = threading.Lock()
         self._version = 0
@@ -73,6 +74,7 @@ class StatusBoard:
         self._cycle_count = self._overruns = 0
         self._devices: tuple[CreatedDevice, ...] = ()
         self._log: deque[str] = deque(maxlen=LOG_LINES)
+        self._logged = self._left_out = 0
         self._run: _RunPage | None = None
         self._secrets: tuple[str, ...] = ()
 
@@ -85,6 +87,12 @@ class StatusBoard:
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
         return text
+
+    @property
+    def run(self) -> int | None:
+        """Number of the run that goes on."""
+        page = self._run
+        return None if page is None else page.run
 
     @property
     def state(self) -> str:
@@ -201,13 +209,16 @@ class StatusBoard:
 
     def log(self, line: str) -> None:
         """Keep a log line for the next report, and for the run that goes on."""
-        line = self.clean(line)
+        line = shortened(plain(self.clean(line)))
         with self._lock:
+            self._logged += 1
+            self._left_out += len(self._log) == LOG_LINES
             self._log.append(line)
+            if self._keep is not None:
+                self._keep(self._logged, line)
             if self._run is not None:
-                short = line if len(line) <= LINE_CHARACTERS else f"{line[:LINE_CHARACTERS]}..."
-                self._run.log.append(short)
-                self._run.untold.append(short)
+                self._run.log.append(line)
+                self._run.untold.append(line)
             self._version += 1
         self._notify(False)
 
@@ -215,7 +226,10 @@ class StatusBoard:
         """Return what there is to tell; log lines are handed out once."""
         with self._lock:
             lines = tuple(self._log)
+            if self._left_out:
+                lines = (f"... {self._left_out} lines are left out here: they came faster than they are taken", *lines)
             self._log.clear()
+            self._left_out = 0
             return Report(
                 version=self._version,
                 status=self._status,
@@ -225,6 +239,7 @@ class StatusBoard:
                 cycle_count=self._cycle_count,
                 overruns=self._overruns,
                 log=lines,
+                logged=self._logged,
                 hung=self._before_hang is not None,
                 run=self._run.report() if self._run is not None else None,
                 devices=self._devices,

@@ -93,6 +93,8 @@ class PluginHost:
         self._parameters: CheckedParameters | None = None
         self._checks: AuthorThread | None = None
         self._logger: logging.Logger | None = None
+        self.keep_lines: Callable[[int, str], None] | None = None
+        """Keeps each log line where it outlives this process; to be set before build()."""
         self._began = 0.0
         self._beats = 0
         self._built_in = self._told = frozenset[str]()
@@ -275,7 +277,7 @@ class PluginHost:
     ) -> tuple[RecordInfo, ...]:
         built_in = self._built_in = frozenset(pv.name for pv in identity.pvs if pv.built_in)
         self._told = frozenset(pv.name for pv in identity.pvs if pv.told)
-        board = self._board = StatusBoard(self._pvs, built_in, self._notify, self._shown)
+        board = self._board = StatusBoard(self._pvs, built_in, self._notify, self._shown, self.keep_lines)
         self._own_pvs = tuple(pv.name for pv in identity.pvs if not pv.built_in)
         records = self._pvs.build(identity.pv_prefix, identity.pvs, self._client_wrote)
         board.hide(identity.checked.secret_texts())

@@ -175,6 +175,7 @@ class LogLines(TypedDict):
 
     name: str
     lines: list[str]
+    generations: list[int]
     next: int
     missed: bool
 

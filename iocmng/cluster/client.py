@@ -131,9 +131,9 @@ class RayControllerClient:
         """See Controller.run."""
         return await controller_call(self._actor.run.remote(name, run))
 
-    async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
+    async def logs(self, name: str, tail: int, after: int | None, within: float = 0.0) -> LogPage:
         """See Controller.logs."""
-        return await controller_call(self._actor.logs.remote(name, tail, after))
+        return await controller_call(self._actor.logs.remote(name, tail, after, within))
 
     async def add_audit(self, entries: Sequence[AuditEntry]) -> None:
         """See Controller.add_audit."""

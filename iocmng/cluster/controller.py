@@ -192,11 +192,21 @@ class Controller(Replacements, RunCalls):
             if name in self._registry.desired:
                 await self._keeper.save(self._registry.desired[name])
 
-    async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
-        """Return a plugin's newest log lines, or the oldest of those behind the number `after`; oldest first."""
+    async def logs(self, name: str, tail: int, after: int | None, within: float = 0.0) -> LogPage:
+        """Return a plugin's newest log lines, or the oldest of those behind the number `after`; oldest first.
+
+        Where there is none behind it yet, wait for one, so many seconds at most.
+        """
         self._find(name, None)
         log = self._registry.log_of(name)
-        return log.newest(tail) if after is None else log.following(after, tail)
+        if after is None:
+            return log.newest(tail)
+        page = log.following(after, tail)
+        if page.lines or page.missed or not within:
+            return page
+        await self._registry.more_log(name, within)
+        self._find(name, None)
+        return self._registry.log_of(name).following(after, tail)
 
     async def generations(self, name: str) -> list[Generation]:
         """Return a plugin's generations, newest first."""

@@ -98,9 +98,9 @@ class ControllerActor:
         """See Controller.run."""
         return await (await self._controller()).run(name, run)
 
-    async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
+    async def logs(self, name: str, tail: int, after: int | None, within: float = 0.0) -> LogPage:
         """See Controller.logs."""
-        return await (await self._controller()).logs(name, tail, after)
+        return await (await self._controller()).logs(name, tail, after, within)
 
     async def add_audit(self, entries: Sequence[AuditEntry]) -> None:
         """See Controller.add_audit."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 
-from iocmng.cluster.last_words import LastWords, bury
+from iocmng.cluster.last_words import Ending, LastWords, bury
 from iocmng.cluster.nodes import ANSWER_TIMEOUT, is_alive, lease_bound, own_node, run_on
 from iocmng.cluster.ray_errors import CUT_OFF, NODE_IS_LOST, plugin_call
 from iocmng.cluster.served import ForRuns, Served
@@ -68,6 +68,8 @@ class RayPluginHandle:
         self._is_gone = False
         self._why = ""
         self._said: str | None = None
+        self._reported = 0  # number of the last log line that a report has brought
+        self.last_lines: tuple[str, ...] = ()
         self.last_words: LastWords | None = None
         self.warmed = asyncio.ensure_future(self._warm())
 
@@ -86,6 +88,7 @@ class RayPluginHandle:
         served, self._stamp = await plugin_call(self._actor.describe.remote())
         if isinstance(served, Served):
             self.last_words = served.words
+            self._heard(served.report)
         return served
 
     async def prepare(self, spec: PluginSpec, bundle: Bundle, site_prefix: str) -> PluginFacts:
@@ -111,7 +114,7 @@ class RayPluginHandle:
         lease = self._lease(beyond=limit)  # nobody renews it before this call has returned
         call = self._actor.start.remote(running, lease, self._stamp)
         endpoint, report, self._stamp = await self._limited(call, "initialize", limit)
-        return endpoint, report
+        return endpoint, self._heard(report)
 
     async def check_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Check the parameters of a run by the model of the plugin's class."""
@@ -128,7 +131,7 @@ class RayPluginHandle:
         lease, ends = self._lease(), time.monotonic() + lease_bound(self._settings)
         report, self._stamp = await self._told(self._actor.next_report.remote(within, lease, self._stamp))
         self._unseen_until = ends  # an earlier lease, which may have been longer, no longer holds
-        return report
+        return self._heard(report)
 
     async def unseen_for(self) -> float:
         """Return the seconds for which the process may still serve its PVs."""
@@ -140,10 +143,10 @@ class RayPluginHandle:
         """Start or stop the cycles."""
         call = self._actor.set_running.remote(running)
         if running:
-            return await self._limited(call, "initialize", self._settings.initialize_timeout)
+            return self._heard(await self._limited(call, "initialize", self._settings.initialize_timeout))
         limit = self._settings.stop_timeout
         try:
-            return await asyncio.wait_for(plugin_call(call), limit)
+            return self._heard(await asyncio.wait_for(plugin_call(call), limit))
         except TimeoutError:
             raise TimedOut(
                 f"the task did not stop within {limit:g} s: execute() or cleanup() has not returned. It stops when it "
@@ -152,11 +155,13 @@ class RayPluginHandle:
 
     async def run_job(self, order: RunOrder) -> tuple[RunOutcome, Report]:
         """Run the job once."""
-        return await self._told(self._actor.run_job.remote(order))
+        outcome, report = await self._told(self._actor.run_job.remote(order))
+        return outcome, self._heard(report)
 
     async def outcome_of(self, run: int) -> tuple[RunOutcome, Report]:
         """Return how a run ended that an earlier Controller has started."""
-        return await self._told(self._actor.outcome_of.remote(run))
+        outcome, report = await self._told(self._actor.outcome_of.remote(run))
+        return outcome, self._heard(report)
 
     async def prepare_runs(self, spec: PluginSpec, bundle: Bundle, site_prefix: str) -> None:
         """Make a job ready for runs alone."""
@@ -192,6 +197,8 @@ class RayPluginHandle:
         last: Report | None = None
         try:
             last = await asyncio.wait_for(plugin_call(self._actor.end.remote()), self._settings.stop_timeout)
+            if last is not None:
+                self._heard(last)
         except TimeoutError:
             _log.warning("cleanup() took longer than %s s; its process is killed", self._settings.stop_timeout)
         except PluginCrashed:
@@ -221,6 +228,11 @@ class RayPluginHandle:
         owner = await asyncio.to_thread(self._users.owner_of, spec.name)
         return Surroundings(site_prefix, self._settings, self._devices, self._access, owner)
 
+    def _heard(self, report: Report) -> Report:
+        """Note what has been reported, so that it is not taken for last lines."""
+        self._reported = max(self._reported, report.logged)
+        return report
+
     def _lease(self, beyond: float = 0.0) -> float | None:
         """Return the seconds of a lease that a call is about to bring; None where the process needs none."""
         if self.remote_node is None:
@@ -239,15 +251,18 @@ class RayPluginHandle:
         if not self._pid or self._node is None or self._is_gone:
             return None
         if self.remote_node is None:
-            self._is_gone, words = await asyncio.to_thread(bury, self._pid, self.last_words)
-            return words
+            return self._ended(await asyncio.to_thread(bury, self._pid, self.last_words, self._reported))
         with contextlib.suppress(ServerUnavailable):
             if await is_alive(self._node):
-                self._is_gone, words = await run_on(self._node, ANSWER_TIMEOUT, bury, self._pid, self.last_words)
-                return words
+                call = run_on(self._node, ANSWER_TIMEOUT, bury, self._pid, self.last_words, self._reported)
+                return self._ended(await call)
         if self.last_words is not None:
             self.last_words.forget()  # where the directory is shared
         return None
+
+    def _ended(self, ending: Ending) -> str | None:
+        self._is_gone, self.last_lines = ending.is_gone, self.last_lines or ending.lines
+        return ending.words
 
     async def _told(self, call: Any) -> Any:
         """Await a call; if the process is gone, say as much of its end as can be known."""

@@ -11,9 +11,11 @@ import signal
 import time
 import uuid
 from collections.abc import Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from iocmng.cluster.last_lines import LastLines, read_lines
 from iocmng.cluster.leftovers import end_leftovers
 from iocmng.core.fatal_errors import fatal_error
 from iocmng.settings import Settings
@@ -22,18 +24,46 @@ GONE_TIMEOUT = 3.0
 """Seconds that a killed process may take to vanish."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is known of a process that was told to end.
+
+    Attributes:
+        is_gone: Whether it is gone.
+        words: Its last words.
+        lines: Log lines that it has not reported.
+    """
+
+    is_gone: bool
+    words: str | None = None
+    lines: tuple[str, ...] = ()
+
+
 class LastWords:
-    """Names the file into which one process may write where it ended; it lies on the node where that runs."""
+    """Names the files into which one process writes where it ended, and what it has logged; they lie on its node."""
 
     def __init__(self, settings: Settings) -> None:
         self.bundles = str(settings.state / "bundles")
         self.file = settings.state / "last-words" / uuid.uuid4().hex
 
+    @property
+    def lines_file(self) -> Path:
+        """Where its newest log lines are."""
+        return self.file.with_suffix(".lines")
+
     def open(self) -> TextIO:
         """Open the file for writing, below a state directory that is made where there is none."""
+        self._make_directory()
+        return self.file.open("w", encoding="utf-8")
+
+    def open_lines(self) -> LastLines:
+        """Begin the file of the log lines."""
+        self._make_directory()
+        return LastLines(self.lines_file)
+
+    def _make_directory(self) -> None:
         self.file.parent.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.file.parent.mkdir(exist_ok=True)
-        return self.file.open("w", encoding="utf-8")
 
     def read(self) -> str | None:
         """Return the fatal error and the author's line where it happened, or None if there is nothing."""
@@ -42,25 +72,28 @@ class LastWords:
         return None
 
     def forget(self) -> None:
-        """Remove the file."""
+        """Remove the files."""
         self.file.unlink(missing_ok=True)
+        self.lines_file.unlink(missing_ok=True)
 
 
 def forget_words(settings: Settings, keep: Set[Path]) -> None:
     """Remove what processes of an earlier life have left, except for those files that are to be kept."""
     with contextlib.suppress(FileNotFoundError):
         for file in (settings.state / "last-words").iterdir():
-            if file not in keep:
+            if file.with_suffix("") not in keep:
                 file.unlink(missing_ok=True)
 
 
-def bury(pid: int, words: LastWords | None) -> tuple[bool, str | None]:
+def bury(pid: int, words: LastWords | None, reported: int = 0) -> Ending:
     """Wait until a process of this machine that has been told to end is gone; kill it where that takes long.
 
     What it has started and left behind is ended, too.
 
-    Returns:
-        Whether it is gone, and its last words.
+    Args:
+        pid: Its process id.
+        words: Where its last words are.
+        reported: Number of the last log line that it has reported.
     """
     deadline = time.monotonic() + GONE_TIMEOUT
     while is_alive(pid) and time.monotonic() < deadline:
@@ -70,10 +103,10 @@ def bury(pid: int, words: LastWords | None) -> tuple[bool, str | None]:
             os.kill(pid, signal.SIGKILL)
             time.sleep(0.3)
     end_leftovers(pid)
-    told = words.read() if words else None
+    told, lines = (words.read(), read_lines(words.lines_file, reported)) if words else (None, ())
     if words:
         words.forget()
-    return not (is_alive(pid) and _is_a_plugin(pid)), told
+    return Ending(not (is_alive(pid) and _is_a_plugin(pid)), told, lines)
 
 
 def is_alive(pid: int) -> bool:

@@ -103,8 +103,10 @@ class PluginProcess:
 
     async def note_fatal_signals(self, words: LastWords) -> None:
         """Have Python write down where author's code was when a signal such as SIGSEGV ends the process."""
+        assert self._host is not None
         faulthandler.enable(words.open(), all_threads=False)
         self._words = words
+        self._host.keep_lines = words.open_lines().keep
 
     async def prepare(self, spec: PluginSpec, bundle: Bundle, site: Surroundings) -> PluginFacts:
         """Confine this process, import the plugin and check everything about it."""

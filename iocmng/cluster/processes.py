@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -91,7 +91,7 @@ class Processes:
         resources, labels = {**bundle.manifest.resources, **spec.resources}, {**bundle.manifest.node, **spec.node}
         placement = Placement(resources, labels, serving.node if serving else None)
         handle = await self._launcher.take_process(placement)
-        async with killed_on_failure(handle):
+        async with killed_on_failure(handle, note_lines=self._lines_of(spec)):
             facts = await handle.prepare(spec, bundle, self._site_prefix)
             records = await handle.build()
             self.claim(spec.name, records)  # beside those of the version that still serves, if there is one
@@ -124,7 +124,8 @@ class Processes:
             IocmngError: Why it does not start, or cannot be kept.
         """
         name = spec.name
-        async with killed_on_failure(handle, lambda seconds: self._watcher.unseen.note(name, seconds)):
+        noting = self._lines_of(spec)
+        async with killed_on_failure(handle, lambda seconds: self._watcher.unseen.note(name, seconds), noting):
             await self.until_unseen_is_over(name)
             await self._keeper.note_node(name, handle.remote_node)
             endpoint, report = await handle.start(spec.running)
@@ -151,6 +152,15 @@ class Processes:
         self.claim(name, ())  # those that it serves, and no more
         self._watcher.follow(name, handle, bundle.manifest.watchdog)
 
+    def _lines_of(self, spec: PluginSpec) -> Callable[[Sequence[str]], None]:
+        """Return what keeps log lines of a process that did not come to serve."""
+
+        def note(lines: Sequence[str]) -> None:
+            if lines and spec.name in self._registry.desired:
+                self._registry.log(spec.name, lines, spec.generation)
+
+        return note
+
     async def end(self, name: str, why: str) -> None:
         """End a plugin's processes in good order, if it has any; its runs are cancelled, and say why."""
         handle = self._watcher.release(name)
@@ -160,6 +170,7 @@ class Processes:
                 last = await handle.stop()
             finally:
                 self._watcher.unseen.note(name, await handle.unseen_for())
+                self._registry.log(name, handle.last_lines)
             if last is not None:
                 self._registry.report(name, last)
         await self._runs.left(name)
@@ -189,15 +200,21 @@ def names_of(records: Iterable[RecordInfo]) -> set[str]:
 
 @contextlib.asynccontextmanager
 async def killed_on_failure(
-    handle: PluginHandle, note_unseen: Callable[[float], None] = lambda _: None
+    handle: PluginHandle,
+    note_unseen: Callable[[float], None] = lambda _: None,
+    note_lines: Callable[[Sequence[str]], None] = lambda _: None,
 ) -> AsyncIterator[None]:
     """Kill the process if the block fails or is cancelled, and see to the end of it in either case.
 
-    `note_unseen` is told for how many seconds it may serve PVs nevertheless, because its node cannot be reached.
+    Args:
+        handle: The process.
+        note_unseen: Told for how many seconds it may serve PVs nevertheless, because its node cannot be reached.
+        note_lines: Told what it has logged and not reported.
     """
 
     async def kill() -> None:
         await handle.kill()
+        note_lines(handle.last_lines)
         note_unseen(await handle.unseen_for())
 
     try:

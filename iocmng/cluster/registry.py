@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections import deque
@@ -53,6 +54,7 @@ class Registry:
         self.desired: dict[str, PluginSpec] = {}
         self.observed: dict[str, PluginStatus] = {}
         self.logs: dict[str, NumberedLog] = {}
+        self._log_news: dict[str, asyncio.Event] = {}
         self.epoch = uuid.uuid4().hex
         # Versions of a later life are higher, so that a replica that missed the change cannot mistake one for another.
         self.version = time.time_ns() // 1_000_000
@@ -144,9 +146,22 @@ class Registry:
             self._note_event(name, report.message)
         self.on_report(name, report)
 
-    def log(self, name: str, lines: Iterable[str]) -> None:
-        """Keep log lines of a plugin."""
-        self.log_of(name).extend(lines)
+    def log(self, name: str, lines: Iterable[str], generation: int | None = None) -> None:
+        """Keep log lines of a plugin, by the generation that is observed if no other one is named."""
+        if generation is None:
+            generation = status.generation if (status := self.observed.get(name)) else 0
+        self.log_of(name).extend(lines, generation)
+        self._tell_followers(name)
+
+    async def more_log(self, name: str, within: float) -> None:
+        """Wait until a plugin has logged something or is gone, or so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._log_news.setdefault(name, asyncio.Event()).wait()
+
+    def _tell_followers(self, name: str) -> None:
+        if news := self._log_news.pop(name, None):
+            news.set()
 
     def note_run(self, run: Run, *, urgent: bool = True) -> None:
         """Tell those who watch of a run as it is now; of its progress they get the newest only."""
@@ -173,6 +188,7 @@ class Registry:
         for table in (self.desired, self.observed, self.logs, self._fallback):
             table.pop(name, None)
         self.release_records(name)
+        self._tell_followers(name)
         self._touch(name)
 
     def claim_records(self, name: str, records: set[str]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.lifecycle import status_word
+from iocmng.core.log_lines import plain
 from iocmng.core.parameters import OWN_PARAMETERS
 from iocmng.core.schedule import Schedule, effective
 from iocmng.core.secrets import without_secrets
@@ -33,6 +35,13 @@ def shown_message(status: PluginStatus) -> str:
 def iso_time(seconds: float | None) -> str | None:
     """Return a moment, in seconds since 1970-01-01 UTC, as ISO 8601."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def line_now(level: str, text: str) -> str:
+    """Return a line for a plugin's log, in the form of those that the plugin writes."""
+    moment = time.time()
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+    return plain(f"{stamp},{int(moment % 1 * 1000):03d} {level} {text}")
 
 
 def schedule_in_force(spec: PluginSpec, facts: PluginFacts | None) -> Schedule | None:

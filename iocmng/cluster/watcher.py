@@ -10,7 +10,7 @@ from collections.abc import Callable
 from iocmng.cluster.hearing import check_hung, hear
 from iocmng.cluster.registry import Registry
 from iocmng.cluster.unseen import Unseen
-from iocmng.cluster.view import iso_time
+from iocmng.cluster.view import iso_time, line_now
 from iocmng.core.backoff import RestartPolicy
 from iocmng.core.lifecycle import Phase
 from iocmng.core.manifest import Watchdog
@@ -98,6 +98,7 @@ class Watcher:
             self._followers.pop(name, None)
             self.handles.pop(name, None)
             _log.error("%s: %s", name, error)
+            self._registry.log(name, (*handle.last_lines, line_now("ERROR", f"its process has ended: {error}")))
             self._crashed(name, str(error), unseen, counts=handle not in self._put_down)
 
     async def _next_report(self, name: str, handle: PluginHandle, watchdog: Watchdog | None) -> Report:

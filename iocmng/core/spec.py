@@ -137,6 +137,7 @@ class Report:
         running: Whether cycles go on (a paused task's do), or a run of a job.
         overruns: Cycles that were skipped because an earlier one took longer than the interval.
         log: Log lines since the last report.
+        logged: How many log lines this process has written so far.
         hung: Whether a call of the author's code goes on for longer than the watchdog of config.yaml allows.
         run: The run that goes on, if there is one.
         wanted_runs: How often a client has written 1 to a job's RUN, and nobody has taken it.
@@ -153,6 +154,7 @@ class Report:
     cycle_count: int = 0
     overruns: int = 0
     log: tuple[str, ...] = ()
+    logged: int = 0
     hung: bool = False
     run: RunReport | None = None
     wanted_runs: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -112,6 +112,9 @@ class FakeController:
         self.run_ends = RunState.SUCCESS
         self.kept_runs: list[Run] = []
         self.log_lines = ["one", "two"]
+        self.log_kept = 1000
+        self._log_generations: dict[int, int] = {}
+        self._logged = asyncio.Event()
         self.applied: list[Applied] = []
         self.past: dict[str, list[Generation]] = {}
         self.stored: list[Event] = []
@@ -286,11 +289,33 @@ class FakeController:
         """Let something happen to a run, and tell of it."""
         self._note("", run)
 
-    async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
+    def write_log(self, *lines: str, generation: int = 1) -> None:
+        """Let the plugin log something."""
+        for line in lines:
+            self._log_generations[len(self.log_lines)] = generation
+            self.log_lines.append(line)
+        self._logged.set()
+
+    @property
+    def _log(self) -> NumberedLog:
+        log = NumberedLog(self.log_kept, 100)
+        for number, line in enumerate(self.log_lines):
+            log.extend([line], self._log_generations.get(number, 1))
+        return log
+
+    async def logs(self, name: str, tail: int, after: int | None, within: float = 0.0) -> LogPage:
         await self._begin("logs", name, tail, after)
-        log = NumberedLog(1000, 100)
-        log.extend(self.log_lines)
-        return log.newest(tail) if after is None else log.following(after, tail)
+        if after is None:
+            return self._log.newest(tail)
+        page = self._log.following(after, tail)
+        if page.lines or page.missed or not within:
+            return page
+        self._logged.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._logged.wait()
+        await self._begin("logs", name, tail, after)
+        return self._log.following(after, tail)
 
     async def add_audit(self, entries: Sequence[AuditEntry]) -> None:
         self.audit_batches.append(len(entries))

@@ -36,15 +36,26 @@ class Listener:
     Attributes:
         status: Status of the answer.
         headers: Its headers.
+        sends: How often the server has sent something, taken or not.
         is_complete: Whether the server has ended the answer in good order.
         reading: While cleared, the client takes nothing, and the server's `send` blocks.
         fault: What the server's `send` raises.
     """
 
-    def __init__(self, app: FastAPI, query: str = "", headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        query: str = "",
+        headers: dict[str, str] | None = None,
+        path: str = "/events",
+        separator: bytes = b"\n\n",
+    ) -> None:
+        self._path = path
+        self._separator = separator
         self.status = 0
         self.headers: dict[str, str] = {}
         self.is_complete = False
+        self.sends = 0
         self.reading = asyncio.Event()
         self.reading.set()
         self.fault: Exception | None = None
@@ -64,7 +75,7 @@ class Listener:
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": "1.1",
             "method": "GET",
-            "path": "/api/v1/events",
+            "path": f"/api/v1{self._path}",
             "query_string": self._query.encode(),
             "headers": self._sent_headers,
         }
@@ -89,10 +100,14 @@ class Listener:
         async with asyncio.timeout(5):
             await self._task
 
+    async def text(self) -> str:
+        """Return the next block, or the next line where these are what is separated."""
+        async with asyncio.timeout(5):
+            return (await self._blocks.get()).decode()
+
     async def block(self) -> dict[str, str]:
         """Return the next block as its fields; a comment's field is named ''."""
-        async with asyncio.timeout(5):
-            text = (await self._blocks.get()).decode()
+        text = await self.text()
         return {key: value.removeprefix(" ") for key, _, value in (line.partition(":") for line in text.split("\n"))}
 
     async def events(self, count: int) -> list[dict[str, Any]]:
@@ -122,6 +137,7 @@ class Listener:
         return {"type": "http.disconnect"}
 
     async def _send(self, message: dict[str, Any]) -> None:
+        self.sends += 1
         await self.reading.wait()
         if self.fault:
             raise self.fault
@@ -130,7 +146,7 @@ class Listener:
             self.headers = {key.decode(): value.decode() for key, value in message["headers"]}
             return
         self._started.set()
-        *blocks, self._rest = (self._rest + message["body"]).split(b"\n\n")
+        *blocks, self._rest = (self._rest + message["body"]).split(self._separator)
         for block in blocks:
             self._blocks.put_nowait(block)
         self.is_complete = not message.get("more_body")

@@ -48,6 +48,10 @@ def test_title_and_version() -> None:
     assert openapi_document()["info"]["version"] == __version__
 
 
+LOG_STREAMS = ["text/event-stream", "text/plain"]
+STREAMS = {"events": ["text/event-stream"]} | {f"get_{noun}_logs": LOG_STREAMS for noun in ("plugin", "task", "job")}
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_every_call_is_documented(operation: dict[str, Any]) -> None:
     """Each has a summary, a model for its success, and problem documents for its errors."""
@@ -55,7 +59,7 @@ def test_every_call_is_documented(operation: dict[str, Any]) -> None:
     for status, answer in operation["responses"].items():
         assert answer["description"]
         media, expected = ("application/json", "/") if status[0] == "2" else ("application/problem+json", "/Problem")
-        streams = ["text/event-stream"] if operation["operationId"] == "events" and status == "200" else []
+        streams = STREAMS.get(operation["operationId"], []) if status == "200" else []
         assert sorted(answer["content"]) == [media, *streams]
         if (operation["operationId"], status) == ("apply", "422"):
             expected = "/ApplyProblem"

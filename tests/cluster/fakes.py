@@ -114,6 +114,7 @@ class FakeHandle:
         self.reports = asyncio.Queue()
         self.version = 0
         self.remote_node = launcher.remote_node
+        self.last_lines = ()
         self.unseen = 0.0
         self.orders, self.asked_to_end, self.shown = {}, [], []
         self.current = None

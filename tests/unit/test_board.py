@@ -139,7 +139,42 @@ def test_a_flood_of_log_lines_keeps_the_newest(board):
     """A plugin that logs in every cycle while nobody asks does not fill the memory."""
     for number in range(LOG_LINES + 5):
         board.log(str(number))
-    assert board.report().log == tuple(str(number) for number in range(5, LOG_LINES + 5))
+    first, *others = board.report().log
+    assert first.startswith("... 5 lines are left out here")
+    assert others == [str(number) for number in range(5, LOG_LINES + 5)]
+    board.log("last")
+    assert board.report().log == ("last",)
+
+
+def test_a_log_line_begins_no_line_but_its_own(board):
+    """Whatever text is logged: it can neither pass for another line nor steer the terminal of who reads it."""
+    board.log("one\n2026-01-01 ERROR forged\r\x1b[2Jx\x85\u2028y\udcff\tz\xa0\N{MICRO SIGN}A")
+    assert board.report().log == (
+        "one\n    2026-01-01 ERROR forged\\r\\x1b[2Jx\\x85\\u2028y\\udcff\tz\xa0\N{MICRO SIGN}A",
+    )
+
+
+def test_a_secret_of_several_lines_is_hidden(board):
+    """A line is cleaned before its line ends are shown in another way."""
+    board.hide(["one\ntwo"])
+    board.log("it is one\ntwo")
+    assert "two" not in board.report().log[0]
+
+
+def test_a_very_long_line_is_cut(board):
+    """One line must not fill the memory of the Controller."""
+    board.log("x" * 1_000_000)
+    assert len(board.report().log[0]) < 20_000
+
+
+def test_lines_are_kept_with_their_numbers(pvs):
+    """What keeps them beyond the process's end knows which of them were reported."""
+    kept = []
+    board = StatusBoard(pvs, EVERYTHING, keep=lambda number, line: kept.append((number, line)))
+    board.log("one")
+    assert board.report().logged == 1
+    board.log("two")
+    assert kept == [(1, "one"), (2, "two")]
 
 
 def test_threads_lose_neither_lines_nor_versions(board):

@@ -68,8 +68,11 @@ class ControllerClient(Protocol):
         """Return a run of a job, with its log lines."""
         ...
 
-    async def logs(self, name: str, tail: int, after: int | None) -> LogPage:
-        """Return a plugin's newest log lines, or the oldest of those behind the number `after`; oldest first."""
+    async def logs(self, name: str, tail: int, after: int | None, within: float = 0.0) -> LogPage:
+        """Return a plugin's newest log lines, or the oldest of those behind the number `after`; oldest first.
+
+        Where there is none behind it yet, wait for one, so many seconds at most.
+        """
         ...
 
     async def add_audit(self, entries: Sequence[AuditEntry]) -> None:

@@ -44,6 +44,11 @@ class PluginHandle(Protocol):
         """The node it runs on, if that is another one than the Controller's."""
         ...
 
+    @property
+    def last_lines(self) -> Sequence[str]:
+        """Log lines that it has not reported; known once it has been killed, and its node could be asked."""
+        ...
+
     async def prepare(self, spec: PluginSpec, bundle: Bundle, site_prefix: str) -> PluginFacts:
         """Import and check the plugin in its process."""
         ...
