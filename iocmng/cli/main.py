@@ -9,6 +9,7 @@ import json
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -75,11 +76,13 @@ def run(
     config: Annotated[Path | None, typer.Option(help="config.yaml elsewhere than in DIR.")] = None,
     pvout: PvoutOption = None,
     log_level: LogLevelOption = None,
+    param: plugins.ParamOption = None,
 ) -> None:
     """Run one plugin in this process, without Ray and without REST."""
     from iocmng.cli.run import RunOptions, run_plugin
 
-    run_plugin(RunOptions(directory, prefix=prefix, name=name, config=config, pvout=pvout, log_level=log_level))
+    options = RunOptions(directory, prefix=prefix, name=name, config=config, pvout=pvout, log_level=log_level)
+    run_plugin(replace(options, parameters=parse_parameters(param or ())))
 
 
 plugins.register(app)
@@ -159,13 +162,17 @@ def run_alias(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Path of config.yaml.")] = None,
     prefix: Annotated[str | None, typer.Option(help="What stands before each PV's name.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the plugin.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the plugin; its class's if not given.")] = None,
     pva: Annotated[str | None, typer.Option(help="true or false: protocol of linked PVs.")] = None,
     log_level: LogLevelOption = None,
     pvout: PvoutOption = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", "-p", metavar="KEY=VALUE", help="A parameter; may be repeated.")
+    ] = None,
 ) -> None:
-    """Run one plugin in this process; the older spelling of `iocmng run`."""
-    from iocmng.cli.run import RunOptions, module_directory, run_plugin
+    """Run one plugin in this process, as release 2.x did: `iocmng run` with its options and its defaults."""
+    from iocmng.cli.run import RunOptions, run_plugin
+    from iocmng.cli.run_as_2x import module_directory, parameters_of
 
     run_plugin(
         RunOptions(
@@ -178,6 +185,8 @@ def run_alias(
             module=module,
             class_name=class_name,
             pva=pva,
+            parameters=parameters_of(param or ()),
+            as_2x=True,
         )
     )
 

@@ -10,20 +10,26 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from iocmng.base.declarative import DeclarativeTask
 from iocmng.base.host import PluginHost
-from iocmng.base.identity import identify
+from iocmng.base.identity import Identity, identify
+from iocmng.base.job_runner import LOCAL_RUN
 from iocmng.base.local_mapper import LocalMapper
 from iocmng.base.plugin import PluginBase
+from iocmng.cli.run_as_2x import DECLARATIVE
 from iocmng.core import pv_client
+from iocmng.core.builtin_pvs import Kind
 from iocmng.core.manifest import Manifest
 from iocmng.core.manifest_text import parse_manifest
-from iocmng.core.names import check_plugin_name, check_prefix, site_prefix
+from iocmng.core.names import check_plugin_name, check_prefix, plugin_pv_prefix, site_prefix
 from iocmng.core.ports.plugin import DeviceProvider
+from iocmng.core.runs import RunOrder
 from iocmng.core.spec import RecordInfo
 from iocmng.epics.access import read_access
 from iocmng.epics.clients import EpicsPvClient
@@ -32,6 +38,7 @@ from iocmng.errors import InvalidRequest, IocmngError, PluginRejected
 from iocmng.loading.checks import check_syntax, read_manifest
 from iocmng.loading.confinement import allowed_limits, apply_limits
 from iocmng.loading.importer import load_class
+from iocmng.loading.own_requirements import install_beside
 from iocmng.ophyd import device_provider
 from iocmng.settings import Settings, load_settings
 
@@ -75,35 +82,22 @@ class _Signals:
                 return self._events.get(timeout=1.0)
 
 
-def module_directory(module: str | None, config: Path | None) -> Path:
-    """Return the plugin's directory from what iocmng-run is given: a module name, or a config.yaml beside it.
-
-    Raises:
-        InvalidRequest: If neither is given, or there is no such module below the working directory.
-    """
-    if module is not None:
-        file = Path.cwd().joinpath(*module.split(".")).with_suffix(".py")
-        if not file.is_file():
-            raise InvalidRequest(f"there is no module {module} in {Path.cwd()}")
-        return file.parent
-    if config is None:
-        raise InvalidRequest("give --module, or --config with a config.yaml that lies beside the plugin")
-    return config.absolute().parent
-
-
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """What the command line says.
 
     Attributes:
         directory: Directory of the plugin.
-        prefix: What stands before each PV's name; None takes the site's.
+        prefix: What stands before each PV's name; None takes what a server would give it.
         name: Name of the plugin; None takes the directory's.
         config: config.yaml elsewhere than in the directory.
         pvout: File into which the names of all PVs are written.
         module: The only module to look for the class in.
         class_name: Name of the class, where there are several.
         pva: Protocol of pv_client, true or false; None leaves it to the settings.
+        parameters: Laid over those of config.yaml.
+        as_2x: Whether to do what iocmng-run of 2.x did, with its image: the class gives the name, requirements are
+            installed, and a job runs once at the start.
     """
 
     directory: Path
@@ -115,6 +109,8 @@ class RunOptions:
     module: str | None = None
     class_name: str | None = None
     pva: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    as_2x: bool = False
 
 
 def run_plugin(options: RunOptions) -> NoReturn:
@@ -129,21 +125,24 @@ def run_plugin(options: RunOptions) -> NoReturn:
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     if not options.directory.is_dir():
         raise InvalidRequest(f"there is no directory {options.directory}")
-    prefix = options.prefix
-    pv_prefix = check_prefix(prefix) if prefix is not None else site_prefix(settings.prefix, settings.beamline())
     devices = _devices(settings)
     pv_client.install(EpicsPvClient(settings.pva))
-    # Not where the server keeps its own: one of its plugins may have the same name.
-    values = settings.state.joinpath("run-values", *pv_prefix.split(":"))
-    ioc = _ioc(settings, values)
+    ioc = SoftIoc()
     host = PluginHost(ioc, time, client_puts=ioc)
     try:
-        records = _build(host, signals, options, pv_prefix, settings, values, devices)
+        plugin = _loaded(host, signals, options, settings)
+        # Not where the server keeps its own: one of its plugins may have the same name.
+        values = settings.state.joinpath("run-values", *plugin.identity.pv_prefix.split(":"))
+        ioc.rules = _rules(settings, values)
+        records = signals.result(_building(host, plugin, options, settings, values, devices))
         ca_port, pva_port = signals.result(host.thread.submit(host.serve))
         if options.pvout is not None:
             _write_names(options.pvout, records)
-        _say(f"{pv_prefix}: {len(records)} PVs on {socket.gethostname()}, CA port {ca_port}, PVA port {pva_port}")
+        place = f"{socket.gethostname()}, CA port {ca_port}, PVA port {pva_port}"
+        _say(f"{plugin.identity.pv_prefix}: {len(records)} PVs on {place}")
         signals.result(host.set_running(True))
+        if options.as_2x and plugin.cls.kind is Kind.JOB:
+            host.run_job(RunOrder(LOCAL_RUN))
         signals.wait()
     except _Stopped:
         pass
@@ -176,54 +175,77 @@ def _devices(settings: Settings) -> DeviceProvider | None:
     return device_provider(table, settings.device_timeout)
 
 
-def _ioc(settings: Settings, values: Path) -> SoftIoc:
+def _rules(settings: Settings, values: Path) -> SiteRules:
     access = read_access(settings)
     for warning in access.warnings:
         _say(f"iocmng: {warning}")
-    ioc = SoftIoc()
-    ioc.rules = SiteRules(access.text, settings.port_range, values / PORTS_FILE)
-    return ioc
+    return SiteRules(access.text, settings.port_range, values / PORTS_FILE)
 
 
-def _build(
-    host: PluginHost,
-    signals: _Signals,
-    options: RunOptions,
-    pv_prefix: str,
-    settings: Settings,
-    values: Path,
-    devices: DeviceProvider | None,
-) -> tuple[RecordInfo, ...]:
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """The plugin's class, and what it is told about itself."""
+
+    cls: type[PluginBase]
+    identity: Identity
+
+
+def _loaded(host: PluginHost, signals: _Signals, options: RunOptions, settings: Settings) -> _Loaded:
     directory, manifest = options.directory.resolve(), _manifest(options)
-    name = check_plugin_name(options.name or directory.name)
-    module = options.module.rpartition(".")[2] if options.module else None
     signals.result(host.thread.submit(apply_limits, allowed_limits(manifest, settings)))
-    loading: Future[type[PluginBase]] = host.thread.submit(load_class, str(directory), None, manifest, module)
-    try:
-        cls = signals.result(loading)
-    except PluginRejected:
-        check_syntax(directory)  # the search for the class passes over a file that Python cannot read
-        raise
+    cls = signals.result(host.thread.submit(_class, options, directory, manifest, settings))
     if manifest.schedule is not None:
         _say(
             "the schedule of config.yaml does nothing here: without a server nobody looks at the clock. Write 1 to RUN"
         )
-    identity = signals.result(host.thread.submit(identify, name, pv_prefix, cls, manifest, {}, commit=None))
-    building = host.build(
-        cls,
-        identity,
+    name = check_plugin_name(options.name or (cls.__name__.lower() if options.as_2x else directory.name))
+    if options.prefix is not None:
+        pv_prefix = check_prefix(options.prefix)
+    else:
+        pv_prefix = plugin_pv_prefix(site_prefix(settings.prefix, settings.beamline()), name, manifest.prefix)
+    identifying = host.thread.submit(identify, name, pv_prefix, cls, manifest, options.parameters, commit=None)
+    identity: Identity = signals.result(identifying)
+    for warning in identity.warnings:
+        _say(f"warning: {warning}")
+    return _Loaded(cls, identity)
+
+
+def _class(options: RunOptions, directory: Path, manifest: Manifest, settings: Settings) -> type[PluginBase]:
+    """Return the plugin's class; called in the author's thread."""
+    if options.module == DECLARATIVE:
+        return DeclarativeTask
+    packages = install_beside(directory, settings) if options.as_2x else None
+    module = options.module.rpartition(".")[2] if options.module else None
+    try:
+        return load_class(str(directory), packages, manifest, module)
+    except PluginRejected:
+        check_syntax(directory)  # the search for the class passes over a file that Python cannot read
+        raise
+
+
+def _building(
+    host: PluginHost,
+    plugin: _Loaded,
+    options: RunOptions,
+    settings: Settings,
+    values: Path,
+    devices: DeviceProvider | None,
+) -> Future[tuple[RecordInfo, ...]]:
+    return host.build(
+        plugin.cls,
+        plugin.identity,
         settings.log_level,
         values,
         result_max_bytes=settings.result_max_bytes,
-        mapper=LocalMapper(str(directory)),
+        mapper=LocalMapper(str(options.directory.resolve())),
         devices=devices,
     )
-    return signals.result(building)
 
 
 def _write_names(file: Path, records: tuple[RecordInfo, ...]) -> None:
     try:
-        file.write_text("".join(f"{record.name}\n" for record in records), encoding="utf-8")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(f"{name}\n" for name in sorted(record.name for record in records)), encoding="utf-8")
     except OSError as error:
         raise InvalidRequest(f"cannot write {file}: {error.strerror}") from error
 

@@ -8,9 +8,14 @@ from iocmng.core.pvs import DeclaredPv, FloatPv
 from iocmng.epics.ioc import SiteRules, SoftIoc
 
 
+def say(*words: object) -> None:
+    """Print a line at once."""
+    print(*words, flush=True)  # noqa: T201
+
+
 def told(put: ClientPut) -> None:
     """Print who has written what."""
-    print(put.pv, put.value, flush=True)
+    say(put.pv, put.value)
 
 
 ioc = SoftIoc()
@@ -21,8 +26,8 @@ pvs = [
     DeclaredPv(name="READING", direction=Direction.OUTPUT, pv=FloatPv(type="float", value=2)),
     DeclaredPv(name="X" * int(sys.argv[3]), direction=Direction.OUTPUT, pv=FloatPv(type="float")),
 ]
-for record in ioc.build(sys.argv[1], pvs, lambda name, value: print("on_write", name, value, flush=True)):
-    print(record.name, record.alias, flush=True)
+for record in ioc.build(sys.argv[1], pvs, lambda name, value: say("on_write", name, value)):
+    say(record.name, record.alias)
 ioc.run()
-print("serves", flush=True)
+say("serves")
 sys.stdin.read()
