@@ -11,6 +11,7 @@ from iocmng.cluster.boot import PluginsFile
 from iocmng.cluster.controller import Controller
 from iocmng.cluster.launcher import RayLauncher
 from iocmng.cluster.lent_secrets import regained_secrets
+from iocmng.cluster.pv_lists import PvLists
 from iocmng.core.audit import AuditEntry, AuditQuery
 from iocmng.core.backoff import Backoff, RestartPolicy
 from iocmng.core.builtin_pvs import Kind
@@ -35,6 +36,7 @@ class ControllerActor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._launcher: RayLauncher | None = None
+        self._lists: asyncio.Task[None] | None = None
         logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
         show_audit_log()
         logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -152,6 +154,8 @@ class ControllerActor:
         except BaseException:
             store.close()
             raise
+        if settings.pvlist_dir is not None:
+            self._lists = asyncio.create_task(PvLists(settings.pvlist_dir, controller.watch).run(), name="PV lists")
         return controller
 
     def _plugins_file(self) -> PluginsFile | None:

@@ -37,9 +37,12 @@ def read_plugins_file(file: Path) -> tuple[list[PluginRequest], list[str]]:
 
 
 def _with_local_path(entry: Any, base: Path) -> Any:
-    if not isinstance(entry, dict) or entry.get("git_url") or entry.get("local_path"):
+    if not isinstance(entry, dict) or entry.get("git_url"):
         return cast("Any", entry)
-    fields = cast("dict[str, Any]", entry)
+    # 2.x took a branch for every entry, and looked at it only where there was a repository.
+    fields = {key: value for key, value in cast("dict[str, Any]", entry).items() if key != "branch"}
+    if fields.get("local_path"):
+        return fields
     return {**fields, "local_path": str(base / str(fields.get("path") or ".")), "path": ""}
 
 

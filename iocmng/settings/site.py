@@ -53,6 +53,9 @@ class SiteSettings(Group):
     """File that holds the key; unset: `state.key` in the state directory, made where there is none."""
     secrets_dir: SitePath | None = None
     """Directory, such as a mounted Kubernetes secret, whose files an add may name as `pat_file` or `ssh_key_file`."""
+    pvlist_dir: SitePath | None = None
+    """Directory in which each plugin gets a file NAME/pvlist.txt with the names of its PVs, one a line, as feeders of
+    ChannelFinder read it; unset: none."""
     generations_kept: Annotated[int, Field(ge=2, le=1000)] = 10
     """Generations of each plugin that its history keeps; the files of those that ran are kept for a rollback."""
     events_kept: Annotated[int, Field(ge=100, le=10_000_000)] = 10_000

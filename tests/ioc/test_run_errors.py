@@ -51,7 +51,9 @@ CASES = {
     "empty prefix": Case(minimal(), 2, ["PV prefix ''"], ["--prefix", ""]),
     "bad name": Case(minimal(), 2, ["plugin name", "'a b'"], ["--prefix", "PREFIX", "--name", "a b"]),
     "no such config": Case(minimal(), 2, ["nowhere.yaml"], ["--prefix", "PREFIX", "--config", "nowhere.yaml"]),
-    "pvout cannot be written": Case(minimal(), 2, ["/dev/null/pvs"], ["--prefix", "PREFIX", "--pvout", "/dev/null/pvs"]),
+    "pvout cannot be written": Case(
+        minimal(), 2, ["/dev/null/pvs"], ["--prefix", "PREFIX", "--pvout", "/dev/null/pvs"]
+    ),
     "unknown key": Case(minimal("parametres: {}\n"), 1, ["config:", "did you mean 'parameters'", "line 1"]),
     "parameter not declared": Case(
         minimal("parameters_schema: {gain: {type: float, max: 5}}\nparameters:\n  gain: 6\n"),
@@ -61,7 +63,9 @@ CASES = {
     "parameter of a model": Case(
         minimal("parameters: {gain: high}", WITH_MODEL), 1, ["config: parameters.gain: must be"]
     ),
-    "name of a built-in PV": Case(minimal("pvs: {inputs: {STATUS: {type: int}}}\n"), 1, ["config:", "STATUS", "built-in"]),
+    "name of a built-in PV": Case(
+        minimal("pvs: {inputs: {STATUS: {type: int}}}\n"), 1, ["config:", "STATUS", "built-in"]
+    ),
     "name too long": Case(minimal(with_pv("X" * 60, "{type: int}")), 1, ["config:", "60", "characters"]),
     "syntax error": Case(minimal(source="def (:\n"), 1, ["syntax:", "minimal.py", "line 1"]),
     "import error": Case(minimal(source=ON_IMPORT), 1, ["import:", "RuntimeError: no licence", "minimal.py, line 1"]),

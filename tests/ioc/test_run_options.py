@@ -64,10 +64,7 @@ def test_alias_with_all_options(start, tmp_path):
 
 
 def test_alias_with_config_alone(start, tmp_path):
-    """`iocmng-run --config FILE`, as launchers call it, finds the single plugin class beside the file and takes its name.
-
-    The script is installed.
-    """
+    """`iocmng-run --config FILE`, as launchers call it, finds the one class beside the file and takes its name."""
     script = Path(sys.executable).with_name("iocmng-run")
     write_files(tmp_path / "mine", {"speaker.py": PLUGIN, "neighbour.py": NEIGHBOUR, "config.yaml": CONFIG})
     ioc = start(None, "--config", "mine/config.yaml", command=[script], cwd=tmp_path).wait_until_serving()
