@@ -11,8 +11,8 @@ def plugin_object(name: str, kind: str | None = "task", **changes: Any) -> dict[
     """Return a plugin object with all keys of the contract."""
     prefix = f"BL:NS:{name.upper()}"
     records = [
-        {"name": f"{prefix}:STATUS", "record_type": "mbbi", "direction": "output", "built_in": True},
-        {"name": f"{prefix}:GAIN", "record_type": "ao", "direction": "input", "built_in": False},
+        {"name": f"{prefix}:STATUS", "record_type": "mbbi", "direction": "output", "built_in": True, "alias": None},
+        {"name": f"{prefix}:GAIN", "record_type": "ao", "direction": "input", "built_in": False, "alias": None},
     ]
     definitions = {"inputs": {"GAIN": {"type": "float", "unit": "V"}}, "outputs": {}}
     return {

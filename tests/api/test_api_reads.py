@@ -184,6 +184,7 @@ async def test_pvs_of_all_plugins(client: httpx.AsyncClient) -> None:
         "plugin": "monitor",
         "type": "mbbi",
         "direction": "output",
+        "alias": None,
         "host": "10.0.0.1",
         "ca_port": 5064,
         "pva_port": 5075,

@@ -89,7 +89,7 @@ def test_a_failed_check_is_named_and_all_others_are_reported(
 
 def test_all_mistakes_of_a_check_are_named(tmp_path: Path, settings: Settings):
     """One entry for each."""
-    config = "pvs:\n  inputs:\n    A: {type: flaot}\n    B: {type: int, prec: 2}\n"
+    config = "pvs:\n  inputs:\n    A: {type: flaot}\n    B: {type: int, colour: red}\n"
     report = check(tmp_path / "m", {"m.py": TASK, "config.yaml": config}, settings)
     assert [failure.line for failure in report.failures] == [3, 4]
 
