@@ -224,7 +224,11 @@ def server(tmp_path_factory) -> Iterator[Server]:
         assert running.stop() == 0, running.log.read_text()
 
 
-WALKS = [page for page in pages() if any(is_run(block) for block in blocks(page))]
+WALKS = [
+    pytest.param(page, marks=() if page_name(page) == "README.md" else pytest.mark.thorough)
+    for page in pages()
+    if any(is_run(block) for block in blocks(page))
+]
 
 
 @pytest.mark.parametrize("page", WALKS, ids=page_name)
@@ -275,6 +279,7 @@ def _strangers(root: Path) -> list[str]:
     return sorted(path.name for path in root.iterdir() if path.name not in known)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", sorted(shown_plugins()))
 def test_plugins_are_real(name, tmp_path):
     """A plugin that a page shows passes the server's checks, and its first cycle or run succeeds."""

@@ -15,6 +15,8 @@ from listening import listening_sockets
 from listening_page import PAGE, undocumented
 from support import MINIMAL_TASK, Server
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):

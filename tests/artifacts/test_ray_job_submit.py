@@ -13,6 +13,8 @@ import pytest
 import yaml
 from support import MINIMAL_TASK, Server, caget, free_port, is_gone, write_files
 
+pytestmark = pytest.mark.thorough
+
 RAY = Path(sys.executable).with_name("ray")
 
 AUTH = {"RAY_AUTH_MODE": "token"}

@@ -13,6 +13,8 @@ import yaml
 from faults import kill, lives
 from support import LOOPBACK, MINIMAL_TASK, caget, descendants_of, free_port, make_repository, wait_for
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 CONFIG = ROOT / "serve_config" / "iocmng.yaml"

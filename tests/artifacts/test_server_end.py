@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from support import Server, caget, caput, is_gone, stop_kept, wait_for
 
+pytestmark = pytest.mark.thorough
+
 SETPOINT = """\
 from iocmng import TaskBase
 

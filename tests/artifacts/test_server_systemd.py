@@ -9,6 +9,8 @@ from support import Server
 
 from iocmng.cli.service_manager import ServiceManager
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def listener():

@@ -11,6 +11,8 @@ import httpx
 import pytest
 from support import MINIMAL_TASK, Server, caget, free_port, wait_for
 
+pytestmark = pytest.mark.thorough
+
 PATIENCE = 60
 
 

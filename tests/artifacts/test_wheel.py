@@ -12,6 +12,8 @@ import pytest
 from docs_blocks import ROOT
 from support import Server, caget
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:

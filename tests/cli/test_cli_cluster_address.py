@@ -10,6 +10,8 @@ import time
 import pytest
 from support import free_port
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.parametrize("kind", ["nobody", "dashboard", "nonsense"])
 @pytest.mark.parametrize("is_job", [False, True])

@@ -4,6 +4,8 @@ import pytest
 from signing import Key, signed_commit
 from support import MINIMAL_TASK, Server, caget, commit_files, wait_for
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def server_that_allows(tmp_path):

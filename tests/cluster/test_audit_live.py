@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from support import LOOPBACK, Server, caput, wait_for
 
+pytestmark = pytest.mark.thorough
+
 TOKEN = "canary-token-4b1d"
 PAT = "canary-pat-91c2"
 PASSWORD = "canary-password-77aa"

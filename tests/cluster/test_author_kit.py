@@ -9,6 +9,8 @@ from iocmng.cli.new import TemplateKind, new
 from iocmng.loading.validate import validate
 from iocmng.settings import load_settings
 
+pytestmark = pytest.mark.thorough
+
 
 def test_the_server_accepts_all_kinds_of_the_template(server):
     """Each is added from its repository with its first commit, runs, and can be removed."""

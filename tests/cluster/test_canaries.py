@@ -10,6 +10,8 @@ from support import Server, commit_files, make_repository, stop_kept, wait_for
 from iocmng.loading.kept_secrets import kept_secrets_directory
 from iocmng.settings import Settings
 
+pytestmark = pytest.mark.thorough
+
 SECRETS = {
     "token": "c4nary-token-Zx81kq0W",
     "state key": "c4nary-state-key-m3Vb7tYp",

@@ -8,6 +8,8 @@ import pytest
 from git_https import GitServer, make_certificate
 from support import MINIMAL_TASK, Server, make_repository, wait_for
 
+pytestmark = pytest.mark.thorough
+
 SLOW_BACKEND = """\
 import time
 

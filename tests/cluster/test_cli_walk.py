@@ -13,6 +13,8 @@ from support import SEED_TASK, caget, commit_files, is_gone, wait_for
 from iocmng.client import Client
 from iocmng.errors import PluginRejected, RunCancelled, UnknownPlugin
 
+pytestmark = pytest.mark.thorough
+
 CONFIG = "parameters: {interval: 0.1}\npvs: {outputs: {READING: {type: float}, ALARM: {type: bool}}}\n"
 
 SCAN = """\

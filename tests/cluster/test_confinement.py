@@ -8,6 +8,8 @@ import pytest
 from confinement_support import do, got, probe
 from support import Server, caget, wait_for
 
+pytestmark = pytest.mark.thorough
+
 SECRETS = {
     "IOCMNG_TOKEN": "canary-of-the-token",
     "IOCMNG_STATE_KEY": "canary-of-the-key",

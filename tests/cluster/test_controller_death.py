@@ -19,6 +19,8 @@ from faults import (
 )
 from support import MINIMAL_TASK, Server, caget, caput, commit_files, wait_for
 
+pytestmark = pytest.mark.thorough
+
 CONFIG = "pvs: {inputs: {SETPOINT: {type: float, value: 1.5}}}"
 FILES = {"m.py": MINIMAL_TASK, "config.yaml": CONFIG}
 

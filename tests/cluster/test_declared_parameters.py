@@ -3,7 +3,10 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from support import MINIMAL_TASK, commit_files, wait_for
+
+pytestmark = pytest.mark.thorough
 
 SCHEMA = """\
 parameters_schema:

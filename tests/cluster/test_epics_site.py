@@ -12,6 +12,8 @@ from support import MINIMAL_TASK, Server, caget, caput, wait_for
 from iocmng.core.port_range import PortRange
 from iocmng.epics.ports import is_free
 
+pytestmark = pytest.mark.thorough
+
 ME = getpass.getuser()
 ROOM = 3
 """IOCs for which the range has room."""

@@ -8,6 +8,8 @@ import pytest
 
 from iocmng.cluster.lease import EXIT_STATUS, LOOK_EVERY, Lease, now
 
+pytestmark = pytest.mark.thorough
+
 SCRIPT = """
 import ctypes, sys, threading, time
 from concurrent.futures import Future

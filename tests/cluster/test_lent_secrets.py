@@ -14,6 +14,8 @@ from iocmng.settings import Settings
 from iocmng.store import open_store
 from iocmng.store.credentials import read_key
 
+pytestmark = pytest.mark.thorough
+
 
 def test_what_is_handed_on_holds_no_secret(tmp_path: Path) -> None:
     """Settings on their way hold paths in place of values; the key is the same one, and gone with the server."""

@@ -9,6 +9,8 @@ import pytest
 from support import caget, wait_for
 from test_side_by_side import wheel
 
+pytestmark = pytest.mark.thorough
+
 GATE = '''\
 import os
 import pathlib

@@ -4,6 +4,8 @@ import pytest
 
 from iocmng.cluster.ray_mapper import most_workers
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.parametrize(
     ("cpus", "each", "wanted", "most"),

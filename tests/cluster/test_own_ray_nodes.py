@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from support import MINIMAL_TASK, Server, free_port, wait_for
 
+pytestmark = pytest.mark.thorough
+
 RAY = Path(sys.executable).with_name("ray")
 
 

@@ -9,6 +9,8 @@ from iocmng.core.ports.processes import ANYWHERE, Placement
 from iocmng.errors import InvalidRequest
 from iocmng.settings import load_settings
 
+pytestmark = pytest.mark.thorough
+
 SERVING = "pvs: {outputs: {A: {type: int, value: 7}}}\n"
 
 

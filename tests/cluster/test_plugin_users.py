@@ -14,6 +14,8 @@ from iocmng.errors import InvalidRequest
 from iocmng.loading.plugin_users import check_users
 from iocmng.settings import Settings
 
+pytestmark = pytest.mark.thorough
+
 FIRST, LAST = 61200, 61203
 
 SAVING_TASK = {

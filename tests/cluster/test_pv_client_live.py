@@ -3,6 +3,8 @@
 import pytest
 from support import MINIMAL_TASK, caget, wait_for
 
+pytestmark = pytest.mark.thorough
+
 READER = """\
 from iocmng import TaskBase, pv_client
 

@@ -9,6 +9,8 @@ import pytest
 from iocmng.cluster.pv_lists import PvLists
 from iocmng.core.state import Snapshot
 
+pytestmark = pytest.mark.thorough
+
 
 class Snapshots:
     """Hands out snapshots that the test puts in, one by one."""

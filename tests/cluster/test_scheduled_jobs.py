@@ -3,7 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from support import MINIMAL_TASK, wait_for
+
+pytestmark = pytest.mark.thorough
 
 JOB = """\
 import pathlib

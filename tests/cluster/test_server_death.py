@@ -8,6 +8,8 @@ import pytest
 from faults import Call, check_whole, kill_everything, of_server, tell
 from support import MINIMAL_TASK, Server, caget, caput, commit_files, is_gone, wait_for
 
+pytestmark = pytest.mark.thorough
+
 TRACED = """\
 import time
 from iocmng import TaskBase

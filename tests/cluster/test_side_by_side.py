@@ -7,6 +7,8 @@ import pytest
 from p4p.client.thread import Context
 from support import LOOPBACK, MINIMAL_TASK, SEED_TASK, caget, is_gone, wait_for
 
+pytestmark = pytest.mark.thorough
+
 SLOW_BACKEND = """\
 import os, pathlib, time, zipfile
 

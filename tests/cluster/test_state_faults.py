@@ -12,6 +12,8 @@ from support import LOOPBACK, MINIMAL_TASK, Server, caget, caput, free_port, wai
 from iocmng.settings import Settings
 from iocmng.store import open_store
 
+pytestmark = pytest.mark.thorough
+
 CONFIG = "{parameters: {interval: 0.1}, pvs: {inputs: {SETPOINT: {type: float, value: 1.5}}}}"
 FILES = {"m.py": MINIMAL_TASK, "config.yaml": CONFIG}
 

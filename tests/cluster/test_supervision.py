@@ -7,6 +7,8 @@ import pytest
 from faults import Monitor, asked, events, iocs_of, kill, lives, served_again, tell
 from support import MINIMAL_TASK, caget, caput, is_gone, wait_for
 
+pytestmark = pytest.mark.thorough
+
 FRAGILE = """\
 import ctypes, os, time
 from pathlib import Path

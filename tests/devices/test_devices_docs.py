@@ -11,6 +11,8 @@ from docs_blocks import ROOT, blocks
 from ioc_process import Ioc
 from support import caget, write_files
 
+pytestmark = pytest.mark.thorough
+
 PAGE = ROOT / "docs" / "how-to" / "use-ophyd-devices.md"
 FILES = {str(block.title): block.text for block in blocks(PAGE) if block.title}
 

@@ -16,6 +16,8 @@ from beamline import MotorIoc, values, write_values
 from ioc_process import RUN, Ioc, new_prefix
 from support import LOOPBACK, caget
 
+pytestmark = pytest.mark.thorough
+
 MOVER = Path(__file__).with_name("plugins") / "mover"
 
 # What a site may have in its environment; pyepics brings this libca along.

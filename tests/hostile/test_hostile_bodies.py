@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from hostile_support import Row, Watched
 
+pytestmark = pytest.mark.thorough
+
 GOOD = b'{"name": "hostile", "git_url": "https://localhost:1/x"}'
 MANY = 50 * 1024 * 1024
 

@@ -8,6 +8,8 @@ import pytest
 from hostile_support import Row, Watched
 from support import MINIMAL_TASK
 
+pytestmark = pytest.mark.thorough
+
 
 def source(text: str | bytes, words: str) -> Row:
     """Return the row of a file that Python cannot compile."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from hostile_support import Row, Watched
 
+pytestmark = pytest.mark.thorough
+
 
 def config(text: str | bytes, words: str, name: str = "config.yaml") -> Row:
     """Return the row of a config file."""

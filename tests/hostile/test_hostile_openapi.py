@@ -21,6 +21,8 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi import checks
 from served_api import ServedApi, served
 
+pytestmark = pytest.mark.thorough
+
 DOCUMENT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
 
 CONFORMS = [

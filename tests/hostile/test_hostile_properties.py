@@ -30,6 +30,8 @@ from iocmng.errors import InvalidRequest, IocmngError, PluginRejected
 from iocmng.loading.requirement_lines import read_lines
 from iocmng.settings import Settings, load_settings
 
+pytestmark = pytest.mark.thorough
+
 KEYS = [
     *("type", "class", "prefix", "watchdog", "schedule", "concurrency", "parameters", "parameters_schema", "pvs"),
     *("arguments", "resources", "node", "inputs", "outputs", "x-note", "mode", "interval", "version", "triggered"),

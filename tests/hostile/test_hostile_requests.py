@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from hostile_support import Row, Watched
 
+pytestmark = pytest.mark.thorough
+
 NAMES = {
     "empty": "",
     "blank": " ",

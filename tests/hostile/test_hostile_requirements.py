@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from hostile_support import LIMIT_BYTES, Row, Watched, write
 
+pytestmark = pytest.mark.thorough
+
 SECRET = "never-to-be-quoted"
 
 

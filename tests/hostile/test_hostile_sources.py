@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from hostile_support import Row, Watched
 
+pytestmark = pytest.mark.thorough
+
 
 def url(text: str, words: str, status: int = 422, **more: Any) -> Row:
     """Return the row of a repository's URL."""

@@ -12,6 +12,8 @@ import pytest
 from hostile_support import LIMIT_BYTES, LIMIT_FILES, Row, Watched, make_fifo, make_socket, write
 from support import MINIMAL_TASK
 
+pytestmark = pytest.mark.thorough
+
 
 def link(target: str, name: str = "link") -> Any:
     """Return what makes a symbolic link."""

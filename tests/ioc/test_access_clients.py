@@ -39,6 +39,7 @@ def test_named_users_write(start):
     assert ioc.stop() == 0
 
 
+@pytest.mark.thorough
 def test_user_who_is_not_named_reads_only(start):
     """Needs no other user: who runs the tests is not named, and not even a field of an input can be written."""
     ioc = begin(start, IOCMNG_ACCESS_USERS="somebody-else")
@@ -54,6 +55,7 @@ def test_user_who_is_not_named_reads_only(start):
     assert ioc.stop() == 0
 
 
+@pytest.mark.thorough
 def test_address_decides_and_not_the_name_that_a_client_claims(start):
     """Only connections from the address may write; a client that claims that name or address is not believed."""
     ioc = begin(start, IOCMNG_ACCESS_HOSTS="127.0.0.2 console.invalid", IOCMNG_ACCESS_USERS=f"anna,{ME}")
@@ -72,6 +74,7 @@ def test_address_decides_and_not_the_name_that_a_client_claims(start):
     assert ioc.stop() == 0
 
 
+@pytest.mark.thorough
 def test_named_host_writes(start):
     """A name is resolved, and clients from there write over both protocols."""
     ioc = begin(start, IOCMNG_ACCESS_HOSTS="localhost")
@@ -80,6 +83,7 @@ def test_named_host_writes(start):
     assert ioc.stop() == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
 def test_other_host_is_refused(start):
     """A machine of its own (a network namespace): it reads, and writes only where it is named."""
@@ -115,6 +119,7 @@ ASG(CONTROL) {{
 """
 
 
+@pytest.mark.thorough
 def test_site_file(start, tmp_path: Path):
     """The site's own file decides, its macro P is the plugin's prefix, and outputs stay read-only."""
     file = tmp_path / "site.acf"
@@ -130,6 +135,7 @@ def test_site_file(start, tmp_path: Path):
     assert ioc.stop() == 0
 
 
+@pytest.mark.thorough
 def test_run_refuses_a_site_file(start, tmp_path: Path):
     """`iocmng run` ends with the sentence, before there is an IOC."""
     file = tmp_path / "site.acf"

@@ -13,6 +13,8 @@ from iocmng.epics.access import read_access
 from iocmng.errors import InvalidRequest
 from iocmng.settings import load_settings
 
+pytestmark = pytest.mark.thorough
+
 GOOD = """\
 # whoever is on shift
 UAG(shift) { anna, bert }

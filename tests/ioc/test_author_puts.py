@@ -4,6 +4,8 @@ import pytest
 from ioc_process import Ioc
 from support import wait_for, write_files
 
+pytestmark = pytest.mark.thorough
+
 NUMBERS = {"NO_ALARM": 0, "MINOR": 1, "MAJOR": 2, "INVALID": 3}
 
 

@@ -30,6 +30,7 @@ def free_range():
     return find
 
 
+@pytest.mark.thorough
 def test_iocs_in_a_range(start, pva, free_range):
     """Two IOCs fill a range of four ports: both are found by broadcasts and by name servers, a third has no place.
 
@@ -79,6 +80,7 @@ def caget_by(environment, *pvs):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.thorough
 def test_port_of_another_program_is_passed_over(start, free_range):
     """A port on which somebody listens is no mistake of the site; the other pair is taken."""
     ports = free_range(4)

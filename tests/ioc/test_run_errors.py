@@ -8,6 +8,8 @@ import pytest
 from ioc_process import RUN, RUN_ALIAS, new_prefix
 from support import MINIMAL_TASK, write_files
 
+pytestmark = pytest.mark.thorough
+
 IN_INIT = MINIMAL_TASK + "\n    def __init__(self):\n        self.device = {}['host']\n"
 IN_INITIALIZE = MINIMAL_TASK.replace("pass", "raise OSError('no route to the camera')", 1)
 WITH_MODEL = MINIMAL_TASK.replace("from iocmng", "from pydantic import BaseModel\nfrom iocmng").replace(

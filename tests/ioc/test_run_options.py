@@ -10,6 +10,8 @@ from support import write_files
 
 from iocmng import __version__
 
+pytestmark = pytest.mark.thorough
+
 PLUGIN = """\
 from iocmng import TaskBase
 from neighbour import GREETING

@@ -6,6 +6,8 @@ import time
 import pytest
 from support import wait_for, write_files
 
+pytestmark = pytest.mark.thorough
+
 TIDY = """\
 import subprocess
 from pathlib import Path

@@ -134,6 +134,7 @@ def test_values_outlive_a_kill(start, directory, tmp_path, pva):
     assert "restored from" in new.output()
 
 
+@pytest.mark.thorough
 def test_a_put_just_before_the_end_is_saved(start, directory):
     """SIGTERM: cleanup(), then the values, then status 0 at once; nothing is lost between two looks at the values."""
     old = start(directory).wait_until_serving()
@@ -145,6 +146,7 @@ def test_a_put_just_before_the_end_is_saved(start, directory):
     assert new.stop() == 0
 
 
+@pytest.mark.thorough
 def test_puts_during_a_reload_are_kept(start, directory):
     """The new process is built while the old one serves; what is put meanwhile is in the new one."""
     old = start(directory).wait_until_serving()
@@ -160,6 +162,7 @@ def test_puts_during_a_reload_are_kept(start, directory):
     new.wait_value("SEEN", "3.0 0 0")
 
 
+@pytest.mark.thorough
 def test_a_pause_outlives_the_process(start, directory):
     """ENABLE=0 stays: initialize() runs, STATUS is PAUSED, and no cycle runs until ENABLE is 1 again."""
     old = start(directory).wait_until_serving()
@@ -178,6 +181,7 @@ def test_a_pause_outlives_the_process(start, directory):
     wait_for(lambda: int(new.get("CYCLES")) > 0, "a cycle")
 
 
+@pytest.mark.thorough
 def test_a_damaged_file_is_set_aside(start, directory):
     """The plugin starts with its initial values and says so; the file is kept under another name."""
     old = start(directory).wait_until_serving()
@@ -192,6 +196,7 @@ def test_a_damaged_file_is_set_aside(start, directory):
     assert file.with_name("keeper.softsav.damaged").read_text() == "FLOAT: [2.0"
 
 
+@pytest.mark.thorough
 def test_a_value_that_fits_no_longer_is_passed_over(start, directory):
     """A warning names it, drive limits hold, and the others are restored."""
     old = start(directory)
@@ -209,6 +214,7 @@ def test_a_value_that_fits_no_longer_is_passed_over(start, directory):
         assert f"WARNING {name} was saved as " in old.output()
 
 
+@pytest.mark.thorough
 def test_without_a_place_for_the_file_the_plugin_runs(start, directory, tmp_path):
     """As in a pod of its own without a writable directory: one warning, and everything else works."""
     (tmp_path / "no-directory").touch()
@@ -231,6 +237,7 @@ class Mover(JobBase):
 """
 
 
+@pytest.mark.thorough
 def test_inputs_of_a_job_are_saved(start, tmp_path):
     """A job has no cycles and no HEARTBEAT; its inputs outlive a kill all the same."""
     config = "pvs: {inputs: {TARGET: {type: float}}}"
@@ -245,6 +252,7 @@ def test_inputs_of_a_job_are_saved(start, tmp_path):
     assert new.stop() == 0
 
 
+@pytest.mark.thorough
 def test_each_name_and_prefix_has_its_own_values(start, directory):
     """A second IOC of the same plugin under another prefix, for a test say, neither reads nor writes them."""
     first = start(directory).wait_until_serving()

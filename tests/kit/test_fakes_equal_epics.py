@@ -7,6 +7,8 @@ import pytest
 
 from iocmng.errors import AuthorError, UnknownPv
 
+pytestmark = pytest.mark.thorough
+
 MIRROR = Path(__file__).with_name("plugins") / "mirror"
 
 # In this order, because hysteresis remembers.

@@ -7,6 +7,8 @@ import sys
 import pytest
 from support import write_files
 
+pytestmark = pytest.mark.thorough
+
 HEAVY = ("iocmng", "pydantic", "yaml", "p4p", "softioc", "ray")
 
 

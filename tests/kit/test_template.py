@@ -21,7 +21,10 @@ NAMES = {
 }
 
 
-@pytest.fixture(params=TemplateKind)
+OTHERS = [pytest.param(kind, marks=pytest.mark.thorough) for kind in TemplateKind if kind is not TemplateKind.TASK]
+
+
+@pytest.fixture(params=[TemplateKind.TASK, *OTHERS])
 def made(request, tmp_path: Path) -> Path:
     """A fresh repository of each kind."""
     new(tmp_path / NAMES[request.param], request.param, None)

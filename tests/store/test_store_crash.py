@@ -13,6 +13,8 @@ from store_support import StoreProcess, names
 from iocmng.settings import Settings
 from iocmng.store import open_store
 
+pytestmark = pytest.mark.thorough
+
 WRITER = """
 for number in range(int(sys.stdin.readline()), 10**9):
     store.save(entry(f"plugin{number % 7}", number), generation(f"plugin{number % 7}", number))

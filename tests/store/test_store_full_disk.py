@@ -15,6 +15,8 @@ from iocmng.errors import StateUnavailable
 from iocmng.settings import Settings
 from iocmng.store import open_store
 
+pytestmark = pytest.mark.thorough
+
 BIG = PluginEntry(spec("big", parameters={"text": "x" * 400_000}))
 
 
