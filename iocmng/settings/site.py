@@ -24,6 +24,7 @@ from iocmng.settings.values import (
     legal_ports,
     legal_prefix,
     lower,
+    no_service_link,
     split_paths,
 )
 
@@ -126,7 +127,7 @@ class ApiSettings(Group):
     host: str | None = None
     """Address to listen on; unset: 0.0.0.0 where callers are asked who they are (token, tokens_file, oidc_issuer) or
     allow_unauthenticated is set, else 127.0.0.1."""
-    port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    port: Annotated[int, Field(ge=1, le=65535), BeforeValidator(no_service_link)] = 8080
     """Port of the REST API."""
     token: SecretStr | None = None
     """Bearer token of an admin; changing calls must carry it or another one that is taken."""
