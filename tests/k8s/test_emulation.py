@@ -14,14 +14,15 @@ from pathlib import Path
 import pytest
 import yaml
 from emulation.cluster import Cluster
-from emulation.kuberay import RayService
 from emulation.sandbox import missing as no_sandbox
 from emulation.walk import Walk
 from manifests import K8S, render
 from namespaces import missing as no_namespaces
 
 REASON = (
-    no_namespaces() or no_sandbox() or (None if shutil.which("redis-server") else "there is no redis-server (package)")
+    no_namespaces()
+    or no_sandbox()
+    or (None if shutil.which("redis-server") else "there is no redis-server (package redis-server)")
 )
 pytestmark = [
     pytest.mark.skipif(REASON is not None, reason=f"pods cannot be emulated: {REASON}"),
@@ -71,9 +72,10 @@ def leftovers(cluster: Cluster) -> list[str]:
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
     namespaces = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout.split()
     named = [one.name for one in machines if one.name in namespaces]
-    linked = [name for name in (cluster.network.bridge, *(one.link for one in machines)) if f" {name}@" in links]
+    names = [cluster.network.bridge, *(one.link for one in machines)]
+    linked = [name for name in names if f" {name}@" in links or f" {name}:" in links]
     memory = [str(path) for one in machines for path in Path("/dev/shm").glob(f"iocmng-{one.name}")]
-    words = RayService(cluster.objects).cluster_name.encode()
+    words = cluster.service.cluster_name.encode()
     running = [
         path.parent.name for path in Path("/proc").glob("[0-9]*/environ") if words in environment_of_process(path)
     ]

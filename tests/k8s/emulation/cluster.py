@@ -31,7 +31,7 @@ class Cluster:
     """
 
     def __init__(self, objects: list[Manifest], root: Path) -> None:
-        self.service = RayService(objects)
+        self.service = RayService(objects, suffix=secrets.token_hex(3)[:5])
         self.objects, self.root = objects, root
         self.secret = {key: secrets.token_hex(32) for key in _keys_of_the_secret()}
         self.namespace = Namespace(objects, {"iocmng": self.secret})
@@ -203,8 +203,7 @@ class Cluster:
         """Return a client inside the cluster that knows where IOCs are now, in the way of the how-to page."""
         with self.api() as http:
             pvs = http.get("/pvs").raise_for_status().json()["pvs"]
-        addresses = [pod.address for pod in self.workers if pod.is_published]
-        return EpicsClient(self.client, pvs, addresses, self.root / "monitor.log")
+        return EpicsClient(self.client, pvs, f"{self.network.net}.255", self.root / "monitor.log")
 
 
 def _keys_of_the_secret() -> list[str]:
