@@ -25,6 +25,7 @@ from iocmng.settings.values import (
     legal_ports,
     legal_prefix,
     lower,
+    no_service_link,
     split_paths,
 )
 
@@ -130,7 +131,7 @@ class ApiSettings(Group):
     host: str | None = None
     """Address to listen on; unset: 0.0.0.0 where callers are asked who they are (token, tokens_file, oidc_issuer) or
     allow_unauthenticated is set, else 127.0.0.1."""
-    port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    port: Annotated[int, Field(ge=1, le=65535), BeforeValidator(no_service_link)] = 8080
     """Port of the REST API."""
     _hashed_token: HashedToken | None = PrivateAttr(default=None)
     token: SecretStr | None = None

@@ -78,6 +78,20 @@ def legal_ports(value: str | None) -> str | None:
     return value if value is None else str(PortRange.of(value))
 
 
+def no_service_link(value: Any) -> Any:
+    """Return a port as it was given.
+
+    Raises:
+        ValueError: If it is no port but what Kubernetes tells of a Service.
+    """
+    if isinstance(value, str) and value.startswith(("tcp://", "udp://")):
+        raise ValueError(
+            f"{value[:200]!r} is what Kubernetes tells pods of a Service named iocmng; set `enableServiceLinks: false` "
+            "in the pod's spec"
+        )
+    return value
+
+
 _T = TypeVar("_T")
 
 Seconds = Annotated[float, Field(gt=0)]

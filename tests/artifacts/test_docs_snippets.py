@@ -58,6 +58,14 @@ NOT_RUN = {
             "kubectl -n iocmng delete rayservice iocmng",
         )
     },
+    (
+        "docs/how-to/run-on-kubernetes.md",
+        "export EPICS_CA_AUTO_ADDR_LIST=NO EPICS_PVA_AUTO_ADDR_LIST=NO",
+    ): "needs a cluster; tests/k8s/test_k8s_docs.py",
+    (
+        "docs/how-to/run-on-kubernetes.md",
+        "apt-get install bubblewrap iproute2 redis-server",
+    ): "needs root; tests/k8s/test_emulation.py",
     **{
         ("docs/how-to/run-with-docker-compose.md", head): "needs Docker; tests/artifacts/test_image.py"
         for head in (

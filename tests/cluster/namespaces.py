@@ -65,9 +65,10 @@ class Machine:
 
     def __init__(self, network, number):
         self.name = f"ioc{network.id}-{number}"
-        self.address = f"{network.net}.{number}"
+        self.address, self.gateway = f"{network.net}.{number}", f"{network.net}.254"
         self.link = f"iocv{network.id}-{number}"
         self.processes = []
+        self.has_ended = False
         run("ip", "netns", "add", self.name)
         peer = ("peer", "name", "eth0", "netns", self.name)
         run("ip", "link", "add", self.link, "type", "veth", *peer)
@@ -107,6 +108,8 @@ class Machine:
         return done.returncode == 0
 
     def end(self):
+        if self.has_ended:
+            return
         for number in (signal.SIGTERM, signal.SIGKILL):
             for pid in self.pids():
                 with contextlib.suppress(ProcessLookupError):
@@ -115,7 +118,10 @@ class Machine:
                 wait_for(lambda: not self.pids(), "its processes are gone", 5)
         for process in self.processes:
             process.wait(5)
-        run("ip", "netns", "delete", self.name)  # the link goes with it
+        # The link would go with the namespace, but that stays as long as the kernel has work to do for it.
+        run("ip", "link", "delete", self.link)
+        run("ip", "netns", "delete", self.name)
+        self.has_ended = True
 
 
 class Watch(threading.Thread):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import subprocess
 
 import yaml
 from docs_blocks import ROOT, blocks
+from emulation.epics_client import EpicsClient
 from manifests import K8S, named, pods_of, render
 from test_k8s_schemas import refusals
 
@@ -29,9 +33,31 @@ def test_the_directory_of_a_site(tmp_path):
     ] == []
 
 
+def test_clients_inside_the_cluster(tmp_path):
+    """The page's program makes of GET /pvs the same name servers with which the emulated client reads PVs."""
+    (block,) = [one for one in blocks(ROOT / "docs/how-to/run-on-kubernetes.md") if "python3 -c" in one.text]
+    (program,) = re.findall(r"python3 -c '([^']+)'", block.text)
+    ports = ((5064, 5075), (5064, 5075), (40001, 40002))
+    pvs = [{"host": "10.0.0.7", "ca_port": ca, "pva_port": pva} for ca, pva in ports]
+    asked = json.dumps({"pvs": pvs, "count": 3})
+    done = subprocess.run(["python3", "-c", program], input=asked, capture_output=True, text=True, check=True)
+    given = EpicsClient("machine", pvs, "10.0.0.255", tmp_path / "log").by_name_servers
+    assert done.stdout.splitlines() == [
+        f'export {name}="{given[name]}"' for name in ("EPICS_CA_NAME_SERVERS", "EPICS_PVA_NAME_SERVERS")
+    ]
+    assert given["EPICS_PVA_NAME_SERVERS"] == "10.0.0.7:40002 10.0.0.7:5075"
+
+
+def test_the_emulation_of_the_page_is_there():
+    """The page's command is in the repository, and says how it is called."""
+    done = subprocess.run([K8S / "emulate", "--help"], capture_output=True, text=True, check=True)
+    assert "usage: k8s/emulate" in done.stdout
+
+
 def test_the_components_and_overlays_of_the_page_are_there():
     """Each directory below k8s/ that the page names has a kustomization."""
     text = (ROOT / "docs/how-to/run-on-kubernetes.md").read_text(encoding="utf-8")
-    named_ones = {word.strip("`.,:;") for word in text.split() if word.startswith("`k8s/") and "secret" not in word}
-    assert len(named_ones - {"k8s/"}) >= 10
-    assert [name for name in named_ones - {"k8s/"} if not (ROOT / name / "kustomization.yaml").is_file()] == []
+    named_ones = {word.strip("`.,:;") for word in text.split() if word.startswith("`k8s/")}
+    named_ones -= {"k8s/", "k8s/secret.example.yaml", "k8s/emulate"}
+    assert len(named_ones) >= 10
+    assert [name for name in named_ones if not (ROOT / name / "kustomization.yaml").is_file()] == []

@@ -56,6 +56,12 @@ def test_each_pod_is_locked_down(target):
             assert inside["capabilities"] == {"drop": ["ALL"]}
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_service_is_taken_for_a_setting(target):
+    """Kubernetes would tell each pod of the Service `iocmng` as IOCMNG_PORT, which the server could not read."""
+    assert all(pods.spec["enableServiceLinks"] is False for pods in pods_of(manifests(target)))
+
+
 def test_an_autoscaler_is_locked_down_too():
     """The container that the operator adds gets limits and the same context from autoscalerOptions."""
     spec = named(manifests("components/autoscaler"), "RayService", "iocmng")["spec"]["rayClusterConfig"]

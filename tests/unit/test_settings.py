@@ -51,6 +51,12 @@ def test_defaults_are_those_of_the_contract():
     assert settings.ray_address is None
 
 
+def test_what_kubernetes_says_of_a_service_of_our_name_is_no_port(monkeypatch):
+    """A Service named iocmng sets IOCMNG_PORT in pods: the error says where it comes from, and what to do."""
+    monkeypatch.setenv("IOCMNG_PORT", "tcp://10.96.0.7:8080")
+    assert "Service named iocmng; set `enableServiceLinks: false`" in refused()
+
+
 @pytest.mark.parametrize(
     ("flags", "host", "loopback"),
     [

@@ -1,0 +1,60 @@
+"""`k8s/emulate DIRECTORY`: does a directory of manifests run? Rendered, started, walked through, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+from manifests import render
+from namespaces import missing as no_namespaces
+
+from .cluster import Cluster
+from .kuberay import NotEmulated
+from .sandbox import missing as no_sandbox
+from .walk import Walk
+
+
+def steps(walk: Walk) -> list:
+    """Return the steps of a walk; without Redis a cluster does not outlive its head."""
+    lost = [walk.end_the_heads_container, walk.lose_the_heads_machine, walk.delete_the_heads_pod]
+    kept = lost if walk.cluster.service.outlives_its_head else []
+    return [walk.come_up, walk.do_the_main_job, *kept, walk.lose_a_workers_machine]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="k8s/emulate", description=__doc__)
+    parser.add_argument("directory", type=Path, help="one with a kustomization.yaml, such as k8s/base")
+    directory = parser.parse_args().directory
+    if reason := no_namespaces() or no_sandbox():
+        parser.error(reason)
+    objects = [one for one in yaml.safe_load_all(render(directory.resolve())) if one]
+    root = Path(tempfile.mkdtemp(prefix="iocmng-emulation-"))
+    try:
+        cluster = Cluster(objects, root)
+    except NotEmulated as error:
+        parser.error(str(error))
+    try:
+        for step in steps(Walk(cluster)):
+            tell(step())
+    except AssertionError as error:
+        tell(f"failed: {error}")
+        for pod in cluster.pods:
+            tell(f"--- the end of the log of {pod.name}\n{pod.tail()}")
+        return 1
+    finally:
+        cluster.end()
+    return 0
+
+
+def tell(sentence: str) -> None:
+    sys.stdout.write(f"{sentence}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    sys.exit(main())
