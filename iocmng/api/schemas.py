@@ -80,6 +80,8 @@ class EndpointObject(Answer):
     host: str
     ca_port: int
     pva_port: int
+    public_host: str | None
+    """Where clients elsewhere reach the node, if its label in Ray says so."""
 
 
 class ScheduleObject(Answer):
@@ -247,28 +249,6 @@ class LogLines(Answer):
     """Number of the last line. Asked for with `?after=`, it brings what follows: no line twice, and none left out."""
     missed: bool
     """Whether lines behind `after` are kept no longer."""
-
-
-class PvEntry(Answer):
-    """One record and where it is served; host and ports are null while the IOC is down."""
-
-    name: str
-    plugin: str
-    type: str
-    """Record type: ao, ai, bo, …"""
-    direction: str
-    alias: str | None
-    """A further name of the record, with underscores for the hyphens of the plugin's name; null: none."""
-    host: str | None
-    ca_port: int | None
-    pva_port: int | None
-
-
-class PvList(Answer):
-    """Records of all plugins, or of one."""
-
-    pvs: list[PvEntry]
-    count: int
 
 
 class Alive(Answer):

@@ -12,6 +12,7 @@ from iocmng.cli.completion import complete_plugin
 from iocmng.cli.plugins import NameArgument
 from iocmng.cli.run_progress import sentence as run_sentence
 from iocmng.cli.session import Session, with_server
+from iocmng.core.name_servers import environment_lines
 
 AnyNameArgument = Annotated[
     str | None,
@@ -86,8 +87,20 @@ def audit(
 
 
 @with_server
-def pvs(session: Session, name: AnyNameArgument = None) -> None:
+def pvs(
+    session: Session,
+    name: AnyNameArgument = None,
+    name_servers: Annotated[
+        bool, typer.Option("--name-servers", help="Print what clients set that no broadcast reaches, instead.")
+    ] = False,
+    whole_range: Annotated[
+        bool, typer.Option("--whole-range", help="With --name-servers: all ports of IOCMNG_EPICS_PORTS on each node.")
+    ] = False,
+) -> None:
     """List the PVs and where they are served."""
+    if name_servers or whole_range:
+        _show_name_servers(session, session.client.name_servers(name, whole_range=whole_range))
+        return
     told = session.client.pvs(name)
     if session.output.as_json:
         session.output.object(told)
@@ -117,6 +130,14 @@ def register(app: typer.Typer) -> None:
 def _result(entry: Mapping[str, Any]) -> str:
     """Return how a call ended; the write of a PV has no status."""
     return " ".join(str(part) for part in (entry["status"], entry["code"]) if part is not None)
+
+
+def _show_name_servers(session: Session, told: Mapping[str, Any]) -> None:
+    if session.output.as_json:
+        session.output.object(told)
+        return
+    for line in environment_lines(told):
+        session.output.line(line)
 
 
 def _show_lines(session: Session, page: Mapping[str, Any]) -> None:

@@ -75,6 +75,7 @@ class AsyncClient:
     audit = awaitable(calls.audit)
     logs = awaitable(calls.logs)
     pvs = awaitable(calls.pvs)
+    name_servers = awaitable(calls.name_servers)
     submit_job = awaitable(calls.submit_job)
     runs = awaitable(calls.runs)
     get_run = awaitable(calls.get_run)

@@ -16,6 +16,7 @@ from iocmng.client.objects import (
     GenerationList,
     Health,
     LogLines,
+    NameServers,
     Plugin,
     PluginList,
     PvList,
@@ -236,6 +237,19 @@ def logs(name: str, *, tail: int = 100, after: int | None = None) -> Call[LogLin
 def pvs(name: str | None = None) -> Call[PvList]:
     """Return the records of all plugins, or of one, and where they are served."""
     return Call("GET", "/pvs", {"plugin": name})
+
+
+def name_servers(name: str | None = None, *, whole_range: bool = False) -> Call[NameServers]:
+    """Return what a client sets that no broadcast reaches, EPICS_CA_NAME_SERVERS and EPICS_PVA_NAME_SERVERS.
+
+    Args:
+        name: Only the IOC of this plugin.
+        whole_range: List all ports of IOCMNG_EPICS_PORTS on each node, so that the lists hold when plugins move.
+
+    Raises:
+        InvalidRequest: If the server has no such range.
+    """
+    return Call("GET", "/pvs/name-servers", {"plugin": name, "whole_range": "true" if whole_range else None})
 
 
 def submit_job(name: str, parameters: Parameters | None = None, *, timeout: float | None = None) -> Call[RunStarted]:

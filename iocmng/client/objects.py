@@ -199,6 +199,25 @@ class PvList(TypedDict):
     count: int
 
 
+class NameServer(TypedDict):
+    """The IOC of one plugin, as clients reach it."""
+
+    plugin: str
+    node: str
+    host: str
+    ca_port: int
+    pva_port: int
+
+
+class NameServers(TypedDict):
+    """What a client sets that no broadcast reaches, and the IOCs behind it."""
+
+    EPICS_CA_NAME_SERVERS: str
+    EPICS_PVA_NAME_SERVERS: str
+    servers: list[NameServer]
+    count: int
+
+
 class Health(TypedDict):
     """The server's version and the number of plugins."""
 

@@ -88,6 +88,7 @@ class Client:
     audit = blocking(calls.audit)
     logs = blocking(calls.logs)
     pvs = blocking(calls.pvs)
+    name_servers = blocking(calls.name_servers)
     submit_job = blocking(calls.submit_job)
     runs = blocking(calls.runs)
     get_run = blocking(calls.get_run)

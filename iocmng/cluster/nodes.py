@@ -14,6 +14,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from iocmng.cluster.lease import CLEANUP_LIMIT
+from iocmng.core.pv_access import check_host
 from iocmng.errors import ServerUnavailable
 from iocmng.settings import Settings, is_loopback
 
@@ -28,6 +29,9 @@ SOMEWHERE = ("192.0.2.1", 9)
 
 HEAD = {"node:__internal_head__": 0.001}
 """A resource that only the head node has, whatever its name."""
+
+PUBLIC_HOST_LABEL = "iocmng/epics-public-host"
+"""Ray's label of a node that clients of EPICS reach under another host than IOCMNG_EPICS_PUBLIC_HOST."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -52,6 +56,13 @@ def machine_address() -> str:
         probe.connect(SOMEWHERE)
         return probe.getsockname()[0]
     return address
+
+
+def public_host() -> str | None:
+    """Return where clients reach this node, by its label in Ray; None where it has none that is a host."""
+    with contextlib.suppress(ValueError):
+        return check_host(str(ray.get_runtime_context().get_node_labels().get(PUBLIC_HOST_LABEL, "")))
+    return None
 
 
 def living_nodes() -> set[str]:

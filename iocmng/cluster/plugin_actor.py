@@ -13,15 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import ray
-
 from iocmng.base.facts import plugin_facts
 from iocmng.base.host import PluginHost
 from iocmng.base.identity import Identity, identify
 from iocmng.base.plugin import PluginBase
 from iocmng.cluster.last_words import LastWords
 from iocmng.cluster.lease import Lease, now
-from iocmng.cluster.nodes import machine_address
+from iocmng.cluster.nodes import machine_address, own_node, public_host
 from iocmng.cluster.ray_mapper import RayMapper
 from iocmng.cluster.served import ForRuns, Served
 from iocmng.cluster.surroundings import Surroundings
@@ -73,7 +71,7 @@ class PluginProcess:
         """
         if self._host is None:
             await self._load()
-        return os.getpid(), ray.get_runtime_context().get_node_id()
+        return os.getpid(), own_node()
 
     async def _load(self) -> None:
         loop = asyncio.get_running_loop()
@@ -158,8 +156,8 @@ class PluginProcess:
         self._renew(lease, since)
         ca_port, pva_port = await asyncio.wrap_future(self._host.thread.submit(self._host.serve))
         report = await self.set_running(True) if running else self._host.report()
-        node = ray.get_runtime_context().get_node_id()
-        endpoint = Endpoint(machine_address(), ca_port, pva_port, os.getpid(), node, self._records)
+        ports = ca_port, pva_port
+        endpoint = Endpoint(machine_address(), *ports, os.getpid(), own_node(), self._records, public_host())
         self._served = Served(self._spec, self._bundle, self._facts, endpoint, report, running, self._words)
         return endpoint, report, now()
 

@@ -14,7 +14,7 @@ from iocmng.core.parameters import OWN_PARAMETERS
 from iocmng.core.schedule import Schedule, effective
 from iocmng.core.secrets import without_secrets
 from iocmng.core.source import GitSource
-from iocmng.core.spec import PluginFacts, PluginSpec, PluginStatus
+from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, PluginStatus
 from iocmng.core.state import Generation
 from iocmng.core.validation import validation
 
@@ -143,11 +143,18 @@ def _record_keys(status: PluginStatus) -> dict[str, Any]:
         "additional_output_pvs": list(definitions["outputs"]),
         "built_pvs": [record.name for record in records],
         "records": [asdict(record) for record in records],
-        "endpoint": (
-            {"host": endpoint.host, "ca_port": endpoint.ca_port, "pva_port": endpoint.pva_port} if endpoint else None
-        ),
+        "endpoint": _shown_endpoint(endpoint) if endpoint else None,
         "node": endpoint.node if endpoint else None,
         "pid": endpoint.pid if endpoint else None,
+    }
+
+
+def _shown_endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "host": endpoint.host,
+        "ca_port": endpoint.ca_port,
+        "pva_port": endpoint.pva_port,
+        "public_host": endpoint.public_host,
     }
 
 

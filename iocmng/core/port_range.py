@@ -53,6 +53,11 @@ class PortRange:
         """IOCs for which there is room."""
         return (self.last - self.first + 1) // 2
 
+    def all_pairs(self) -> Iterator[PortPair]:
+        """Yield all pairs, the lowest first."""
+        for ca in range(self.first, self.last, 2):
+            yield ca, ca + 1
+
     def has(self, pair: PortPair) -> bool:
         """Tell whether a pair is one of this range."""
         ca, pva = pair

@@ -116,7 +116,12 @@ class PluginFacts:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a plugin's IOC answers."""
+    """Where a plugin's IOC answers.
+
+    Attributes:
+        host: The node's own address.
+        public_host: Where clients elsewhere reach the node, if it says so itself.
+    """
 
     host: str
     ca_port: int
@@ -124,6 +129,7 @@ class Endpoint:
     pid: int
     node: str
     records: tuple[RecordInfo, ...] = ()
+    public_host: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from iocmng.settings.values import (
     default_plugins_dir,
     is_loopback,
     key_url,
+    legal_host,
     legal_ports,
     legal_prefix,
     lower,
@@ -220,6 +221,9 @@ class EpicsSettings(Group):
     screens generated for 2.x have it."""
     epics_ports: Annotated[str | None, AfterValidator(legal_ports)] = None
     """TCP ports for the IOCs of a node, as FIRST-LAST, two for each plugin; unset: EPICS takes any."""
+    epics_public_host: Annotated[str | None, AfterValidator(legal_host)] = None
+    """Host name or IPv4 address at which clients reach the IOCs, as GET /pvs/name-servers tells them; unset: the
+    address of the plugin's node. Ray's label `iocmng/epics-public-host` says it for one node."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = "info"
     """Least severe log lines to show."""
 

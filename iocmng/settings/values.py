@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from iocmng.core.names import check_prefix
 from iocmng.core.port_range import PortRange
+from iocmng.core.pv_access import check_host
 from iocmng.core.setting_values import check_key_url, split_list
 
 CONTAINER_PLUGINS_DIR = Path("/data/plugins")
@@ -71,6 +72,11 @@ def legal_prefix(value: str | None) -> str | None:
 def key_url(value: str | None) -> str | None:
     """Return a URL of whose answers keys are taken; an empty one counts as none."""
     return check_key_url(value) if value else None
+
+
+def legal_host(value: str | None) -> str | None:
+    """Return the name or IPv4 address of a host."""
+    return value if value is None else check_host(value)
 
 
 def legal_ports(value: str | None) -> str | None:

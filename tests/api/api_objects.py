@@ -48,7 +48,7 @@ def plugin_object(name: str, kind: str | None = "task", **changes: Any) -> dict[
         "state": "RUN",
         "node": "node-1",
         "pid": 4242,
-        "endpoint": {"host": "10.0.0.1", "ca_port": 5064, "pva_port": 5075},
+        "endpoint": {"host": "10.0.0.1", "ca_port": 5064, "pva_port": 5075, "public_host": None},
         "records": records,
         "restarts": 0,
         "crashes": 0,

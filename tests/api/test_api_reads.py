@@ -8,7 +8,8 @@ from api_fakes import FakeController, Serving, plugin_object
 
 from iocmng._version import __version__
 from iocmng.api import create_app
-from iocmng.api.schemas import Health, PluginList, PluginObject, PvList
+from iocmng.api.pv_schemas import PvList
+from iocmng.api.schemas import Health, PluginList, PluginObject
 from iocmng.errors import ServerUnavailable
 from iocmng.settings import Settings
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from api_objects import plugin_object
 from served_api import FAILED, RUNNING, SUCCESS, Command, ServedApi, result_object
 
 from iocmng.core.audit import AuditEntry, AuditKind, Door
@@ -125,6 +126,12 @@ def with_bad_words(api: ServedApi) -> None:
     api.controller.log_lines = ["plain", "\x1b[2J\x1b]0;title\x07[red]markup[/red] täglich"]
 
 
+def with_a_node_of_its_own(api: ServedApi) -> None:
+    """Let the job's node say under which name clients reach it."""
+    endpoint = {"host": "10.0.0.2", "ca_port": 5064, "pva_port": 5075, "public_host": "iocs.example.org"}
+    api.do(lambda controller: [controller.put(plugin_object("scan", "job", endpoint=endpoint))])
+
+
 def with_failed_apply(api: ServedApi) -> None:
     """Let one entry of a plugins file fail."""
     api.controller.applied = [Applied("gauge", "added"), Applied("pump", "failed", "clone: no such repository")]
@@ -169,6 +176,16 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "logs": (with_bad_words, ["logs monitor", "logs monitor --tail 1 --json"]),
     "pvs": (nothing, ["pvs scan", "pvs scan --json"]),
+    "pvs-name-servers": (
+        with_a_node_of_its_own,
+        [
+            "pvs --name-servers",
+            "pvs --name-servers --json",
+            "pvs scan --name-servers",
+            "pvs none --name-servers",
+            "pvs --whole-range",
+        ],
+    ),
     "health": (nothing, ["health", "health --json"]),
     "apply": (nothing, ["apply -f plugins.yaml", "apply -f plugins.yaml --json", "apply -f none.yaml"]),
     "apply-failed": (with_failed_apply, ["apply -f plugins.yaml", "apply -f plugins.yaml --json"]),

@@ -26,6 +26,7 @@ from iocmng.errors import InvalidRequest
         (["list", "--type", "task"], "plugins?type=task"),
         (["get", "scan"], "plugins/scan"),
         (["pvs"], "pvs"),
+        (["pvs", "--name-servers"], "pvs/name-servers"),
         (["health"], "health"),
         (["logs", "scan"], "plugins/scan/logs"),
         (["events"], "events?stream=false"),

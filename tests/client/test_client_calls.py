@@ -73,6 +73,10 @@ def test_reads(client: Any, api: ServedApi) -> None:
     assert client.logs("monitor", after=101)["lines"] == ["two"]
     assert {pv["plugin"] for pv in client.pvs("scan")["pvs"]} == {"scan"}
     assert client.pvs()["count"] == 4
+    assert client.name_servers()["EPICS_PVA_NAME_SERVERS"] == "10.0.0.1:5075"
+    assert [server["plugin"] for server in client.name_servers("scan")["servers"]] == ["scan"]
+    with pytest.raises(InvalidRequest, match="IOCMNG_EPICS_PORTS"):
+        client.name_servers(whole_range=True)
     api.do(lambda controller: [controller.emit("monitor"), controller.emit("scan")])
     assert [event["plugin"] for event in client.events()["events"]] == ["monitor", "scan"]
     assert [event["id"] for event in client.events("scan", after=1)["events"]] == [2]

@@ -11,7 +11,7 @@ import pytest
 from test_errors import CLASSES
 
 from iocmng.client import Client
-from iocmng.client.objects import Event, Generation, Health, LogLines, Plugin, Pv
+from iocmng.client.objects import Event, Generation, Health, LogLines, NameServer, NameServers, Plugin, Pv
 from iocmng.client.replies import error_of
 from iocmng.errors import AuthorError, IocmngError, ServerUnreachable, StateUnavailable
 
@@ -86,6 +86,8 @@ def test_an_unknown_code_is_the_base_of_all_errors() -> None:
         (Generation, "GenerationObject"),
         (LogLines, "LogLines"),
         (Pv, "PvEntry"),
+        (NameServers, "NameServers"),
+        (NameServer, "NameServer"),
         (Health, "Health"),
     ],
 )

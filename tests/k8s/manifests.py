@@ -43,19 +43,22 @@ def tool() -> list[str]:
 
 @cache
 def _rendered(name: str) -> str:
-    if not name.startswith("components/"):
-        return render(K8S / name)
+    return laid_over(BASE, K8S / name) if name.startswith("components/") else render(K8S / name)
+
+
+def laid_over(name: str, *components: Path) -> str:
+    """Return what a directory prints that begins at k8s/NAME and adds components."""
     with tempfile.TemporaryDirectory() as directory:
-        place = Path(directory)
+        place = Path(directory).resolve()
         content = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
             "namespace": "iocmng",
-            "resources": [os.path.relpath(K8S / BASE, place.resolve())],
-            "components": [os.path.relpath(K8S / name, place.resolve())],
+            "resources": [os.path.relpath(K8S / name, place)],
+            "components": [os.path.relpath(one.resolve(), place) for one in components],
         }
         (place / "kustomization.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-        return render(place.resolve())
+        return render(place)
 
 
 def render(directory: Path) -> str:

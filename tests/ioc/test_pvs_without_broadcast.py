@@ -1,0 +1,129 @@
+"""Clients in another network, which no broadcast crosses: they find IOCs by the lists of GET /pvs/name-servers alone.
+
+Machines are network namespaces that are joined by routes. `iocmng run` stands for the server's plugins here; the whole
+server does the same in tests/cluster/test_pvs_from_outside.py.
+"""
+
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+from epics_clients import listening, ports_of
+from ioc_process import PLUGINS, RUN
+from namespaces import missing
+from routed_network import RoutedNetwork
+from support import TOOLS
+
+from iocmng.core.name_servers import environment_lines, name_servers
+from iocmng.core.port_range import PortRange
+
+REASON = missing()
+pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
+
+PORTS = PortRange(5100, 5105)
+
+CAGET = f"{TOOLS}/caget -t -n -w"
+PVGET = f"""{sys.executable} -c '
+import sys
+from p4p.client.thread import Context
+with Context("pva") as context:
+    print(*(int(context.get(pv, timeout=float(sys.argv[1]))) for pv in sys.argv[2:]), sep="\\n")'"""
+
+FORWARD = """
+import asyncio, sys
+target, *ports = sys.argv[1:]
+async def copy(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
+async def main():
+    for port in ports:
+        async def connected(reader, writer, port=port):
+            try:
+                there = await asyncio.open_connection(target, port)
+            except OSError:
+                return writer.close()
+            await asyncio.gather(copy(reader, there[1]), copy(there[0], writer), return_exceptions=True)
+        await asyncio.start_server(connected, "0.0.0.0", port)
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+"""What a Service of Kubernetes does: connections to each of its ports go on to the same port of a pod."""
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A router with nobody at it."""
+    made = RoutedNetwork()
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def iocs(network, start):
+    """Two IOCs in a range, on a machine of their own."""
+    machine = network.machine()
+    command = ("ip", "netns", "exec", machine.name, *RUN)
+    started = [start(PLUGINS / "triggered", command=command, IOCMNG_EPICS_PORTS=str(PORTS)) for _ in range(2)]
+    yield machine, [ioc.wait_until_serving() for ioc in started]
+    for ioc in started:
+        ioc.kill()
+
+
+def write_lists(iocs, directory, host, public_host=None):
+    """Write what GET /pvs/name-servers?format=env answers for these IOCs."""
+    plugins = [
+        {"name": ioc.prefix, "node": "", "endpoint": dict(zip(("ca_port", "pva_port"), ports_of(ioc), strict=True))}
+        for ioc in iocs
+    ]
+    for plugin in plugins:
+        plugin["endpoint"]["host"] = host
+    lines = environment_lines(name_servers(plugins, public_host))
+    (directory / "iocmng.env").write_text("".join(f"{line}\n" for line in lines))
+
+
+def found(machine, pvs, directory):
+    """Return the values that both clients print who set what the file says, and search nowhere else."""
+    nowhere = {"EPICS_CA_AUTO_ADDR_LIST": "NO", "EPICS_PVA_AUTO_ADDR_LIST": "NO"}
+    done = machine.ask(f"set -a; . ./iocmng.env; {CAGET} 10 {pvs}; {PVGET} 10 {pvs}", directory, **nowhere)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@contextmanager
+def forwarding(network, target):
+    """Let the router forward each port of the range to a machine, as long as the block takes."""
+    ports = map(str, range(PORTS.first, PORTS.last + 1))
+    command = ["ip", "netns", "exec", network.router, sys.executable, "-c", FORWARD, target, *ports]
+    forwarder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert forwarder.stdout.readline() == "ready\n"
+        yield
+    finally:
+        forwarder.kill()
+        forwarder.communicate()
+
+
+def test_iocs_are_found_by_the_lists_alone(network, iocs, tmp_path):
+    """Clients of CA and PVA find each PV with the lists and none without; IOCs listen in the range alone.
+
+    Also where a Service is between: the client reaches the router alone, which forwards the ports of the range.
+    """
+    machine, (one, two) = iocs
+    pvs = f"{one.pv('ENABLE')} {two.pv('ENABLE')}"
+    assert all(PORTS.has(ports_of(ioc)) and listening(ioc.pid) == set(ports_of(ioc)) for ioc in (one, two))
+
+    client = network.machine()
+    there = {"EPICS_CA_ADDR_LIST": machine.address.rpartition(".")[0] + ".255"}
+    assert client.ask(f"{CAGET} 1 {one.pv('ENABLE')}", tmp_path, **there).returncode == 1
+    assert client.ask(f"{PVGET} 1 {one.pv('ENABLE')}", tmp_path).returncode == 1
+    write_lists((one, two), tmp_path, machine.address)
+    assert found(client, pvs, tmp_path) == ["1"] * 4
+
+    outsider = network.machine(sees_others=False)
+    assert "unreachable" in outsider.ask(f"ip route get {machine.address}", tmp_path).stderr
+    with forwarding(network, machine.address):
+        write_lists((one, two), tmp_path, machine.address, network.address)
+        assert found(outsider, pvs, tmp_path) == ["1"] * 4
