@@ -34,8 +34,8 @@ class RaySettings(Group):
     ray_dashboard_port: Annotated[int, Field(ge=1, le=65535)] = 8265
     """Port of the dashboard."""
     metrics: bool = True
-    """Tell Prometheus of plugins, runs and starts, by the endpoint of Ray's agent; false: not, and a Ray of its own does
-    not open it at all."""
+    """Tell Prometheus of plugins, runs and starts, by the endpoint of Ray's agent; false: not, and a Ray of its own
+    does not open it at all."""
     metrics_port: Annotated[int | None, Field(ge=1024, le=65535)] = None
     """Port of that endpoint, with a Ray of its own; unset: a free one."""
     serve_proxy: Literal["python", "haproxy"] = "python"
