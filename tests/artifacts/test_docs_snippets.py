@@ -321,9 +321,7 @@ def test_files_are_legal(block, tmp_path):
         case "requirements.txt":
             assert [Requirement(line) for line in block.text.splitlines() if not line.startswith("#")]
         case "prometheus.yaml":
-            assert yaml.safe_load(block.text)[
-                "scrape_configs"
-            ]  # tests/artifacts/test_monitoring.py looks closer at ours
+            assert yaml.safe_load(block.text)["scrape_configs"]
         case "kustomization.yaml" | "docker-compose.override.yaml":
             assert yaml.safe_load(block.text)  # tests/k8s/test_k8s_docs.py and test_image.py look closer
         case name:
