@@ -16,7 +16,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import baseline, blocking, growth, http_reads, jitter, jobs, machine, reload, roundtrip, startup
+from benchmarks import (
+    baseline,
+    blocking,
+    figures,
+    growth,
+    http_reads,
+    jitter,
+    jobs,
+    machine,
+    reload,
+    roundtrip,
+    startup,
+)
 from benchmarks.lab import Lab
 from benchmarks.machine import LoadMeter
 from benchmarks.report import Result, table
@@ -34,6 +46,7 @@ BENCHMARKS: dict[str, Callable[[Lab], Result]] = {
     "reload": reload.run,
     "jobs": jobs.run,
     "baseline": baseline.run,
+    "figures": figures.run,
 }
 """In this order each finds the server that the one before leaves, where it can use it."""
 

@@ -28,6 +28,7 @@ from iocmng.client import Client
 from iocmng.core.builtin_pvs import Kind, Mode, builtin_pvs
 from iocmng.core.functions import register
 from iocmng.core.manifest import json_schema
+from iocmng.core.metrics import METRICS, MetricKind
 from iocmng.core.pv_fields import Direction
 from iocmng.core.pvs import BoolPv, DeclaredPv, EnumPv, IntPv
 from iocmng.core.request import PluginRequest, plugins_file_schema
@@ -497,6 +498,22 @@ def _option_table(parameters: Iterable[Any]) -> str:
     return table(("Option", "Needed", "Meaning"), rows) if rows else "It takes no options of its own."
 
 
+def metrics_part() -> str:
+    """Return the table of all metrics."""
+    rows = [
+        (f"`ray_{metric.name}`", metric.kind.value, metric.unit, _code(metric.tags), metric.meaning)
+        for metric in METRICS
+    ]
+    histograms = [metric for metric in METRICS if metric.kind is MetricKind.HISTOGRAM]
+    bounds = [(f"`ray_{metric.name}`", ", ".join(f"{bound:g}" for bound in metric.bounds)) for metric in histograms]
+    heads = ("Name", "Type", "Unit", "Tags", "Meaning")
+    return f"{table(heads, rows)}\n\n### Buckets\n\n{table(('Histogram', 'Upper bounds, in seconds'), bounds)}"
+
+
+def _code(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "settings": settings_part,
     "config": config_part,
@@ -511,6 +528,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "add-body": add_body_part,
     "plugin-object": plugin_object_part,
     "commands": commands_part,
+    "metrics": metrics_part,
 }
 
 _PART = re.compile(r"(<!-- begin (?P<name>[\w-]+) -->\n).*?(<!-- end (?P=name) -->)", re.DOTALL)

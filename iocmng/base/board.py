@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from iocmng.base.shown_run import ShownRun
 from iocmng.core.devices import CreatedDevice
 from iocmng.core.log_lines import plain, shortened
+from iocmng.core.metrics import CYCLE_SECONDS
 from iocmng.core.ports.plugin import PvServer
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.runs import RUN_LOG_LINES, RunReport
 from iocmng.core.secrets import HIDDEN
 from iocmng.core.spec import Report
+from iocmng.core.tally import Buckets
 
 LOG_LINES = 1000
 """Log lines kept until the next report takes them."""
@@ -71,7 +73,8 @@ class StatusBoard:
         self._running = False
         self._before_hang: tuple[str, str, str] | None = None
         self._hang_message = ""
-        self._cycle_count = self._overruns = 0
+        self._cycle_count = self._overruns = self._cycle_failures = 0
+        self._cycle_times = Buckets(CYCLE_SECONDS.bounds)
         self._devices: tuple[CreatedDevice, ...] = ()
         self._log: deque[str] = deque(maxlen=LOG_LINES)
         self._logged = self._left_out = 0
@@ -167,6 +170,14 @@ class StatusBoard:
         self._put("CYCLE_COUNT", cycles & 0x7FFFFFFF)  # the record is a 32-bit longin
         self._notify(False)
 
+    def note_cycle(self, seconds: float) -> None:
+        """Note how long a cycle has taken; told with the next report."""
+        self._cycle_times.note(seconds)
+
+    def note_failed_cycle(self) -> None:
+        """Note that a cycle has failed; told with the next report."""
+        self._cycle_failures += 1
+
     def begin_run(self, run: int) -> None:
         """Note that a run begins: progress, messages and log lines belong to it from now on."""
         self._shown.begin(run)
@@ -243,6 +254,8 @@ class StatusBoard:
                 hung=self._before_hang is not None,
                 run=self._run.report() if self._run is not None else None,
                 devices=self._devices,
+                cycle_times=self._cycle_times.spread(),
+                cycle_failures=self._cycle_failures,
             )
 
     def _put(self, name: str, value: PvValue) -> None:

@@ -227,7 +227,8 @@ class PluginHost:
         """Return what there is to tell."""
         assert self._board is not None
         writes = tuple(self._writes.popleft() for _ in range(len(self._writes)))
-        report = replace(self._board.report(), wanted_runs=self._wanted.number, writes=writes)
+        clients = self._client_puts.clients() if self._client_puts is not None else None
+        report = replace(self._board.report(), wanted_runs=self._wanted.number, writes=writes, clients=clients)
         return report if self._copies is None else replace(report, puts=self._copies.take())
 
     def tell_again(self) -> None:

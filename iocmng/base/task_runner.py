@@ -111,15 +111,19 @@ class TaskRunner:
             self._board.show(message=f"RUN was ignored: the task {reason}")
             return
         self._show(TaskState.RUN, "")
+        began = self._clock.monotonic()
         try:
             with self._watch.calling("triggered()"):
                 self._task.triggered()
         except AUTHOR_ERRORS as error:
+            self._board.note_failed_cycle()
             self._task.logger.error("run failed: %s", traceback.format_exc())
             self._show(TaskState.ERROR, describe(error))
         else:
             self._show(TaskState.END)
-        self.wake_at = self._clock.monotonic() + SHOW_END_FOR
+        now = self._clock.monotonic()
+        self._board.note_cycle(now - began)
+        self.wake_at = now + SHOW_END_FOR
 
     def write(self, pv_name: str, value: PvValue) -> None:
         """Tell the task of an operator's put, between initialize() and cleanup(); in reactive mode a cycle follows."""
@@ -188,7 +192,7 @@ class TaskRunner:
         """Run one cycle; return the seconds to wait in addition to the grid."""
         task = self._task
         task.cycle_count += 1
-        delay = 0.0
+        began, delay = self._clock.monotonic(), 0.0
         try:
             with self._watch.calling("execute()"):
                 task.step_cycle()
@@ -206,12 +210,14 @@ class TaskRunner:
         else:
             self._recover()
         self._return_to_0()
+        self._board.note_cycle(self._clock.monotonic() - began)
         self._board.count(task.cycle_count, self._overruns)
         return delay
 
     def _fail(self, error: BaseException) -> None:
         self._failures += 1
         self._in_error = True
+        self._board.note_failed_cycle()
         # One traceback per kind of trouble is enough: a task that fails for a week must not fill the log.
         if self._failures & (self._failures - 1) == 0:
             self._task.logger.error("cycle failed (%d in a row): %s", self._failures, traceback.format_exc())

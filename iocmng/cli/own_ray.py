@@ -29,7 +29,7 @@ from iocmng.store.private_file import make_private_file
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Bundles are small; Ray's default is a third of the memory."""
 
-HELD = {"state_dir", "ray_host", "ray_dashboard", "ray_dashboard_host", "ray_dashboard_port"}
+HELD = {"state_dir", "metrics_port", "ray_host", "ray_dashboard", "ray_dashboard_host", "ray_dashboard_port"}
 """Settings of the process that holds a kept Ray; the rest is in the environment that it inherits."""
 
 KEPT_START_TIMEOUT = 60.0
@@ -181,6 +181,8 @@ def _own_options(settings: Settings) -> dict[str, Any]:
     options: dict[str, Any] = {"include_dashboard": settings.ray_dashboard, "object_store_memory": OBJECT_STORE_BYTES}
     if not is_loopback(settings.ray_host):
         options["_node_ip_address"] = settings.ray_host
+    if settings.metrics_port is not None:
+        options["_metrics_export_port"] = settings.metrics_port
     if not settings.ray_dashboard:
         return options
     return options | {"dashboard_host": settings.ray_dashboard_host, "dashboard_port": settings.ray_dashboard_port}

@@ -25,6 +25,9 @@ ONE_MACHINE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Ray's switch for a machine to which no others may join. The whole of Ray then takes 127.0.0.1 for the address of this
 machine, and listens there; without it, Ray puts the address on the network in the place of any 127.0.0.1."""
 
+NO_METRICS = {"RAY_enable_metrics_collection": "0"}
+"""Ray's switch for a machine on which nobody looks at figures: its agent opens no port for them."""
+
 DEFAULTS = {
     "RAY_memory_monitor_refresh_ms": "0",  # it would kill small innocent actors
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -63,6 +66,8 @@ def prepare(settings: Settings) -> None:
     _check(settings)
     if is_loopback(settings.ray_host):
         os.environ.update(ONE_MACHINE)
+    if not settings.metrics:
+        os.environ.update(NO_METRICS)
     if settings.ray_port is not None:
         os.environ["RAY_GCS_SERVER_PORT"] = str(settings.ray_port)
 

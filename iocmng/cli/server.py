@@ -26,7 +26,7 @@ from iocmng.errors import InvalidRequest, IocmngError, ServerUnavailable
 from iocmng.loading.kept_secrets import forget_secrets
 from iocmng.loading.plugin_users import check_users
 from iocmng.serve_app import APPLICATION_NAME, application, listening_address
-from iocmng.settings import Settings
+from iocmng.settings import Settings, is_loopback
 from iocmng.store import open_store
 
 LOG_DIRECTORY = "/tmp/ray/session_latest/logs/serve"
@@ -98,7 +98,7 @@ def _check(settings: Settings) -> None:
     check_users(settings)
     if find_kept(settings) is not None or settings.ray_address is not None:
         return  # what runs there holds the state, and maybe the port
-    _check_port(settings)
+    _check_ports(settings)
     open_store(settings).close()
 
 
@@ -160,14 +160,24 @@ async def _stop_plugins(settings: Settings) -> None:
         await client.shutdown()
 
 
-def _check_port(settings: Settings) -> None:
+def _check_ports(settings: Settings) -> None:
+    """Check that the ports are free. Ray says of its own only that a node has ended, after a long time."""
+    _check_port(settings.host or "127.0.0.1", settings.port, "IOCMNG_PORT")
+    if settings.metrics and settings.metrics_port is not None:
+        if settings.metrics_port == settings.port:
+            raise InvalidRequest(f"IOCMNG_PORT and IOCMNG_METRICS_PORT are both {settings.port}: choose another one")
+        host = settings.ray_host if is_loopback(settings.ray_host) else ""
+        _check_port(host, settings.metrics_port, "IOCMNG_METRICS_PORT")
+
+
+def _check_port(host: str, port: int, name: str) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.host or "127.0.0.1", settings.port))
+            probe.bind((host, port))
         except OSError as error:
             raise ServerUnavailable(
-                f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; another port: IOCMNG_PORT"
+                f"cannot listen on {host}:{port}: {error.strerror}; another port: {name}"
             ) from error
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from iocmng.cluster.boot import Boot, PluginsFile
+from iocmng.cluster.figures import Figures
 from iocmng.cluster.plan import apply_plan
 from iocmng.cluster.replacements import Replacements
 from iocmng.cluster.run_calls import RunCalls
@@ -23,6 +24,7 @@ from iocmng.core.devices import DeviceTable
 from iocmng.core.lifecycle import Phase
 from iocmng.core.log_lines import LogPage
 from iocmng.core.names import check_plugin_name
+from iocmng.core.ports.metrics import Meters
 from iocmng.core.ports.processes import PluginLauncher
 from iocmng.core.ports.store import StateStore
 from iocmng.core.request import PluginRequest
@@ -57,6 +59,7 @@ class Controller(Replacements, RunCalls):
         generations_kept: int = GENERATIONS_KEPT,
         run_limits: RunLimits | None = None,
         devices: DeviceTable | None = None,
+        meters: Meters | None = None,
     ) -> None:
         super().__init__(
             launcher, store, site_prefix, policy or RestartPolicy(), generations_kept, run_limits or RunLimits()
@@ -64,6 +67,7 @@ class Controller(Replacements, RunCalls):
         if devices is not None:
             self._registry.devices = devices.outline()
         self._launcher = launcher
+        self._meters = meters
         self._boot = Boot(
             self._registry, self._keeper, self._operations, self._watcher, self._loop, self._runs, launcher
         )
@@ -89,6 +93,8 @@ class Controller(Replacements, RunCalls):
             "boot": self._boot.run(),
             "scheduler": self._scheduler.run(),
         }
+        if self._meters is not None:
+            works["figures"] = Figures(self._registry).run(self._meters)
         self._tasks = [asyncio.create_task(work, name=name) for name, work in works.items()]
         self._loop.kick()
 

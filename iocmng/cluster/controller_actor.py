@@ -12,6 +12,7 @@ from iocmng.cluster.controller import Controller
 from iocmng.cluster.launcher import RayLauncher
 from iocmng.cluster.lent_secrets import regained_secrets
 from iocmng.cluster.pv_lists import PvLists
+from iocmng.cluster.ray_meters import RayMeters
 from iocmng.core.audit import AuditEntry, AuditQuery
 from iocmng.core.backoff import Backoff, RestartPolicy
 from iocmng.core.builtin_pvs import Kind
@@ -148,6 +149,7 @@ class ControllerActor:
             settings.generations_kept,
             RunLimits(settings.runs_queued, settings.cancel_grace, settings.run_timeout),
             devices,
+            RayMeters() if settings.metrics else None,
         )
         try:
             await controller.start(await asyncio.to_thread(self._plugins_file))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
+from collections.abc import AsyncIterator
 
 from iocmng.base.identity import short
 from iocmng.cluster.bundle_book import BundleBook
+from iocmng.cluster.counting import start_counted, timed
 from iocmng.cluster.keeper import Keeper
 from iocmng.cluster.processes import Processes, killed_on_failure
 from iocmng.cluster.registry import Registry
 from iocmng.cluster.runs import Runs
 from iocmng.cluster.watcher import Watcher
 from iocmng.core.lifecycle import LOADING, Phase
+from iocmng.core.metrics import PHASE_SECONDS, RESTARTS
 from iocmng.core.ports.processes import Bundle, PluginHandle, PluginLauncher
 from iocmng.core.spec import PluginSpec, PluginStatus
 from iocmng.core.state import Cause
@@ -62,8 +66,9 @@ class Operations:
         name, observe = spec.name, self._registry.observe
         reason = "start" if spec.files else str(self.causes.get(name, Cause.ADD))
         observe(name, Phase.FETCHING, generation=spec.generation, failures=(), message="", reason=reason, retry_at=None)
+        cause = "server" if spec.files else reason
         try:
-            async with self._bundles.of(spec) as bundle:
+            async with self._counted(spec, cause) as bundle:
                 observe(name, Phase.PREPARING)
                 handle = await self._processes.ready(spec, bundle)
                 observe(name, Phase.STARTING)
@@ -88,7 +93,7 @@ class Operations:
         before = self._registry.observed[name]
         observe(name, Phase.REPLACING, reason=str(cause), retry_at=None)
         try:
-            async with self._bundles.of(spec) as bundle:
+            async with self._counted(spec, str(cause)) as bundle:
                 handle = await self._processes.ready(spec, bundle)
                 async with killed_on_failure(handle):
                     # Kept before the old version is touched: a full disk must not cost the plugin that runs.
@@ -101,6 +106,7 @@ class Operations:
             await self._keeper.note_failure(spec, cause, error.message)
             await self._bundles.collect()
             raise with_outcome(error, outcome) from error
+        self._registry.tally.count(RESTARTS, name, "asked")
         observe(name, Phase.ACTIVE, restarts=before.restarts + 1)
         await self._keeper.note_start(self._registry.desired.get(name, spec), cause)
 
@@ -110,13 +116,14 @@ class Operations:
         before = self._registry.observed[name]
         self._registry.observe(name, Phase.REPLACING, reason=f"start after: {before.last_exit}", retry_at=None)
         try:
-            async with self._bundles.of(spec) as bundle:
+            async with self._counted(spec, "crash") as bundle:
                 handle = await self._processes.ready(spec, bundle)
                 async with killed_on_failure(handle):
                     await self._processes.start(spec, bundle, handle)
         except IocmngError as error:
             self._watcher.failed(name, error)
         else:
+            self._registry.tally.count(RESTARTS, name, "crash")
             self._registry.observe(name, Phase.ACTIVE, restarts=before.restarts + 1)
 
     async def set_running(self, name: str, running: bool) -> None:
@@ -175,6 +182,16 @@ class Operations:
         """Remove the files and values that belong to no plugin."""
         await self._bundles.collect()
         await self._launcher.forget_values(frozenset(self._registry.desired))
+
+    @contextlib.asynccontextmanager
+    async def _counted(self, spec: PluginSpec, cause: str) -> AsyncIterator[Bundle]:
+        """Lend the files of a start; count how it ends, and how long it takes."""
+        tally = self._registry.tally
+        with start_counted(tally, cause):
+            async with contextlib.AsyncExitStack() as stack:
+                with timed(tally, PHASE_SECONDS, "fetch"):
+                    bundle = await stack.enter_async_context(self._bundles.of(spec))
+                yield bundle
 
     async def _start_or_return(self, spec: PluginSpec, bundle: Bundle, handle: PluginHandle) -> None:
         """Start the new version; if it fails, the version that ran before, from its kept bundle."""

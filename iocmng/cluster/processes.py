@@ -9,12 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 from iocmng.cluster.bundle_book import BundleBook
+from iocmng.cluster.counting import timed
 from iocmng.cluster.keeper import Keeper
 from iocmng.cluster.registry import Registry
 from iocmng.cluster.run_workers import Further
 from iocmng.cluster.runs import Runs
 from iocmng.cluster.watcher import Watcher
 from iocmng.core.lifecycle import Phase
+from iocmng.core.metrics import PHASE_SECONDS
 from iocmng.core.ports.processes import Bundle, FoundProcess, Placement, PluginHandle, PluginLauncher
 from iocmng.core.spec import FilesRef, PluginSpec, RecordInfo
 from iocmng.core.state import Cause
@@ -90,12 +92,13 @@ class Processes:
         serving = self._registry.observed[spec.name].endpoint
         resources, labels = {**bundle.manifest.resources, **spec.resources}, {**bundle.manifest.node, **spec.node}
         placement = Placement(resources, labels, serving.node if serving else None)
-        handle = await self._launcher.take_process(placement)
-        async with killed_on_failure(handle, note_lines=self._lines_of(spec)):
-            facts = await handle.prepare(spec, bundle, self._site_prefix)
-            records = await handle.build()
-            self.claim(spec.name, records)  # beside those of the version that still serves, if there is one
-            self._registry.observe(spec.name, self._registry.observed[spec.name].phase, facts=facts)
+        with timed(self._registry.tally, PHASE_SECONDS, "prepare"):
+            handle = await self._launcher.take_process(placement)
+            async with killed_on_failure(handle, note_lines=self._lines_of(spec)):
+                facts = await handle.prepare(spec, bundle, self._site_prefix)
+                records = await handle.build()
+                self.claim(spec.name, records)  # beside those of the version that still serves, if there is one
+                self._registry.observe(spec.name, self._registry.observed[spec.name].phase, facts=facts)
         return handle
 
     async def further(self, name: str) -> Further:
@@ -128,7 +131,8 @@ class Processes:
         async with killed_on_failure(handle, lambda seconds: self._watcher.unseen.note(name, seconds), noting):
             await self.until_unseen_is_over(name)
             await self._keeper.note_node(name, handle.remote_node)
-            endpoint, report = await handle.start(spec.running)
+            with timed(self._registry.tally, PHASE_SECONDS, "start"):
+                endpoint, report = await handle.start(spec.running)
             if keep:
                 await self.keep(spec, bundle)
                 await self._keeper.note_node(name, handle.remote_node)

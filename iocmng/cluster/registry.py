@@ -19,6 +19,7 @@ from iocmng.core.log_lines import NumberedLog
 from iocmng.core.runs import Run, RunState
 from iocmng.core.spec import FilesRef, PluginSpec, PluginStatus, Report
 from iocmng.core.state import Event, Snapshot
+from iocmng.core.tally import Tally
 from iocmng.errors import CheckFailure, PluginRejected
 
 WATCH_TIMEOUT = 20.0
@@ -60,6 +61,7 @@ class Registry:
         self.version = time.time_ns() // 1_000_000
         self.ready = False
         self.devices = DeviceTable()
+        self.tally = Tally()
         self.last_event = 0
         self.on_event: Callable[[Event], None] = lambda _: None
         self.owner_of: Callable[[str], str | None] = lambda _: None

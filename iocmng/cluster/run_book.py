@@ -12,6 +12,7 @@ from typing import Any
 
 from iocmng.cluster.keeper import Keeper
 from iocmng.cluster.registry import Registry
+from iocmng.core.metrics import RUN_SECONDS, RUNS
 from iocmng.core.runs import RUN_LOG_LINES, Run, RunReport, RunRequest, RunState
 from iocmng.core.secrets import without_secrets
 from iocmng.errors import StateUnavailable, UnknownRun
@@ -164,11 +165,19 @@ class RunBook:
             one.run = ended
             self._open.pop(ended.id, None)
         one.on_end()
+        self._count(ended)
         if one.is_kept and ended.id > self._last.get(ended.job, (0, state))[0]:
             self._last[ended.job] = (ended.id, state)
         self._registry.note_run(ended)
         if not one.ended.done():
             one.ended.set_result(ended)
+
+    def _count(self, ended: Run) -> None:
+        tally = self._registry.tally
+        tally.count(RUNS, ended.job, ended.state.value)
+        # How long a lost one went on, nobody knows; and the clock of the machine may have been set back meanwhile.
+        if ended.started_at is not None and ended.ended_at is not None and ended.state is not RunState.LOST:
+            tally.observe(RUN_SECONDS, max(0.0, ended.ended_at - ended.started_at), ended.job)
 
     def report(self, one: OpenRun, report: RunReport) -> None:
         """Note what a process says of a run that goes on."""

@@ -14,6 +14,7 @@ from iocmng.cluster.view import iso_time, line_now
 from iocmng.core.backoff import RestartPolicy
 from iocmng.core.lifecycle import Phase
 from iocmng.core.manifest import Watchdog
+from iocmng.core.metrics import CRASHES
 from iocmng.core.ports.processes import PluginHandle
 from iocmng.core.spec import PluginStatus, Report
 from iocmng.errors import IocmngError, PluginCrashed
@@ -116,6 +117,8 @@ class Watcher:
     def _crashed(self, name: str, reason: str, wait: float = 0.0, *, counts: bool = True) -> None:
         status = self._registry.observed[name]
         self.unseen.note(name, wait)
+        if counts:
+            self._registry.tally.count(CRASHES, name)
         if status.phase is Phase.REPLACING and status.endpoint is not None:
             # Somebody is replacing it just now: how that ends decides what comes next.
             self._registry.observe(name, Phase.REPLACING, report=None, endpoint=None, last_exit=reason)

@@ -41,6 +41,9 @@ TRANSITIONS: dict[Phase, frozenset[Phase]] = {
 LOADING = frozenset({Phase.FETCHING, Phase.PREPARING, Phase.STARTING})
 IOC_IS_UP = frozenset({Phase.ACTIVE, Phase.REPLACING})
 
+STATUS_WORDS = ("loading", "loaded", "running", "paused", "stopped", "error", "invalid", "crashed", "restarting")
+"""All words that the `status` of the REST contract may be."""
+
 
 def check_transition(before: Phase, after: Phase) -> Phase:
     """Return `after` if it may follow `before`.

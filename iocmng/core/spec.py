@@ -15,6 +15,7 @@ from iocmng.core.pv_fields import PvValue, Severity
 from iocmng.core.runs import RunReport
 from iocmng.core.schedule import Schedule
 from iocmng.core.source import Source
+from iocmng.core.tally import NOTHING, Spread
 from iocmng.errors import CheckFailure
 
 
@@ -150,6 +151,9 @@ class Report:
         puts: PVs that a run has set in a process that serves none, since the last report, in their order.
         devices: Ophyd devices that it has made.
         writes: What clients have written to its PVs since the last report.
+        cycle_times: How long the cycles of a task have taken since its process began, in seconds.
+        cycle_failures: How many of them ended with an exception.
+        clients: How many clients are connected by Channel Access and by PV Access; None where that is not known.
     """
 
     version: int
@@ -176,6 +180,9 @@ class Report:
         return replace(self, log=(), run=self.run and replace(self.run, log=()))
 
     devices: tuple[CreatedDevice, ...] = ()
+    cycle_times: Spread = NOTHING
+    cycle_failures: int = 0
+    clients: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from iocmng.core.pv_access import access_rules
 from iocmng.core.pv_fields import Direction, PvValue, Severity
 from iocmng.core.pvs import DeclaredPv
 from iocmng.core.spec import RecordInfo
+from iocmng.epics.connections import connections_at
 from iocmng.epics.loader import build_ioc, load_epics, server_ports
 from iocmng.epics.ports import ClaimedPorts
 from iocmng.epics.put_log import PutLog
@@ -98,6 +99,7 @@ class SoftIoc:
         self._claimed: ClaimedPorts | None = None
         self._told: Callable[[ClientPut], None] = lambda put: None
         self._put_log: PutLog | None = None
+        self._served_at: tuple[int, int] | None = None
 
     def listen(self, told: Callable[[ClientPut], None]) -> None:
         """Have each put of a client told once it is done, in a thread that must not be held up; before build()."""
@@ -107,6 +109,10 @@ class SoftIoc:
     def writer(self) -> str:
         """Who makes the put that `on_write` is being told of, as user@host; empty where nobody knows."""
         return self._put_log.writer if self._put_log is not None else ""
+
+    def clients(self) -> tuple[int, int] | None:
+        """Return how many clients are connected by Channel Access and by PV Access; None where that is not known."""
+        return None if self._served_at is None else connections_at(*self._served_at)
 
     def build(
         self, pv_prefix: str, pvs: Sequence[DeclaredPv], on_write: Callable[[str, PvValue], None]
@@ -169,7 +175,8 @@ class SoftIoc:
         if self._claimed is not None:
             self._claimed.remember()
         load_epics().db.iocRun()
-        return server_ports()
+        self._served_at = server_ports()
+        return self._served_at
 
     def get(self, name: str) -> PvValue:
         """Return the value of a PV; an enum's is the number of its state.

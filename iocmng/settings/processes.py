@@ -33,6 +33,11 @@ class RaySettings(Group):
     could run code here."""
     ray_dashboard_port: Annotated[int, Field(ge=1, le=65535)] = 8265
     """Port of the dashboard."""
+    metrics: bool = True
+    """Tell Prometheus of plugins, runs and starts, by the endpoint of Ray's agent; false: not, and a Ray of its own
+    does not open it at all."""
+    metrics_port: Annotated[int | None, Field(ge=1024, le=65535)] = None
+    """Port of that endpoint, with a Ray of its own; unset: a free one."""
     serve_proxy: Literal["python", "haproxy"] = "python"
     """What answers HTTP: Ray Serve's own proxy, or HAProxy (faster, more memory)."""
     api_replicas: Annotated[int, Field(ge=1, le=32)] = 1

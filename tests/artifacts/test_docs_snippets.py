@@ -50,6 +50,14 @@ NOT_RUN = {
         "ray start --address=HEAD:6379 --resources='{\"ioc\": 1}'",
     ): "tests/cluster/test_plugin_resource.py",
     **{
+        ("docs/how-to/watch-with-prometheus.md", head): "tests/cluster/test_metrics.py does it, at other ports"
+        for head in (
+            "export IOCMNG_METRICS_PORT=9100",
+            "curl -s localhost:9100/metrics | grep ^ray_iocmng_plugins",
+            "cd monitoring",
+        )
+    },
+    **{
         ("docs/how-to/run-on-kubernetes.md", head): "needs a cluster; tests/k8s renders and checks it"
         for head in (
             "kubectl create namespace iocmng",
@@ -325,6 +333,8 @@ def test_files_are_legal(block, tmp_path):
             assert read_devices(read_yaml(file)).problems == ()
         case "requirements.txt":
             assert [Requirement(line) for line in block.text.splitlines() if not line.startswith("#")]
+        case "prometheus.yaml":
+            assert yaml.safe_load(block.text)["scrape_configs"]
         case "kustomization.yaml" | "docker-compose.override.yaml":
             assert yaml.safe_load(block.text)  # tests/k8s/test_k8s_docs.py and test_image.py look closer
         case name:

@@ -1,15 +1,19 @@
 """One real server for the tests of this folder: Ray, Serve, HTTP, softioc, git; nothing is faked."""
 
 import pytest
-from support import Server, wait_for
+from scraping import INTERVAL
+from support import Server, free_port, wait_for
 
 
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory):
     """A server that all tests share; it must end in good order and leave no process behind."""
+    metrics_port = free_port()
     server = Server(
         tmp_path_factory.mktemp("server"),
         "TST",
+        IOCMNG_METRICS_PORT=str(metrics_port),
+        **INTERVAL,
         IOCMNG_INITIALIZE_TIMEOUT="5",
         IOCMNG_IMPORT_TIMEOUT="5",
         IOCMNG_STOP_TIMEOUT="3",
@@ -17,6 +21,7 @@ def shared_server(tmp_path_factory):
         IOCMNG_CRASH_BACKOFF_LIMIT="2",
         IOCMNG_STABLE_AFTER="3",
     ).wait_until_ready()
+    server.metrics_port = metrics_port
     yield server
     assert server.stop() == 0, server.log.read_text()
 

@@ -19,6 +19,7 @@ FOREIGN = {
     ("ray.io/v1", "RayCluster"),
     ("ray.io/v1", "RayJob"),
     ("monitoring.coreos.com/v1", "PodMonitor"),
+    ("monitoring.coreos.com/v1", "PrometheusRule"),
     ("k8s.cni.cncf.io/v1", "NetworkAttachmentDefinition"),
 }
 """Kinds that are not Kubernetes' own."""

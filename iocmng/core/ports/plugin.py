@@ -46,7 +46,7 @@ class PvServer(Protocol):
 
 
 class ClientPuts(Protocol):
-    """Tells who has written what to a plugin's PVs."""
+    """Tells who has written what to a plugin's PVs, and how many clients there are."""
 
     def listen(self, told: Callable[[ClientPut], None]) -> None:
         """Have each put of a client told once it is done, in a thread that must not be held up; before the build."""
@@ -55,6 +55,10 @@ class ClientPuts(Protocol):
     @property
     def writer(self) -> str:
         """Who makes the put that `on_write` is being told of, as user@host; empty where nobody knows."""
+        ...
+
+    def clients(self) -> tuple[int, int] | None:
+        """Return how many clients are connected by Channel Access and by PV Access; None where that is not known."""
         ...
 
 
