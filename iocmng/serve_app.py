@@ -22,6 +22,7 @@ from iocmng.base.audit_log import show_audit_log
 from iocmng.cluster.client import RayControllerClient
 from iocmng.cluster.lent_secrets import left_secrets
 from iocmng.core.ports.controller import ControllerClient
+from iocmng.errors import InvalidRequest
 from iocmng.settings import Settings, is_loopback, load_settings
 
 APPLICATION_NAME = "iocmng"
@@ -49,6 +50,17 @@ class Api:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._settings, self._connect)
+
+    def reconfigure(self, user_config: Any) -> None:
+        """Refuse a `user_config`; Ray Serve calls it only where a config file has one.
+
+        Raises:
+            InvalidRequest: Always.
+        """
+        raise InvalidRequest(
+            f"iocmng takes no user_config (here {user_config!r}): settings stand under args of the application, and "
+            "what is logged of each call under logging_config"
+        )
 
     async def _connect(self) -> ControllerClient:
         return await RayControllerClient.connect(self._settings, records=False)  # the API does

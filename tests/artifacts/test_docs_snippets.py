@@ -16,6 +16,7 @@ import yaml
 from docs_blocks import ROOT, Block, all_blocks, blocks, page_name, pages, shown_plugins, shows
 from jsonschema import Draft202012Validator
 from packaging.requirements import Requirement
+from ray.serve.schema import ServeDeploySchema
 from support import LOOPBACK, Server, free_port, wait_for, write_files
 
 from iocmng.core.beamline_devices import read_devices
@@ -123,9 +124,9 @@ NOT_RUN = {
     ): "tests/cluster/test_own_ray_nodes.py",
     ("docs/how-to/join-a-ray-cluster.md", "export RAY_ADDRESS=auto"): "needs a Ray cluster",
     ("docs/how-to/start-a-plugin-from-the-template.md", 'pip install "iocmng[author]"'): "needs a package index",
-    ("docs/how-to/join-a-ray-cluster.md", "serve run serve_config/iocmng.yaml"): "tests/artifacts/test_serve_config.py",
+    ("docs/how-to/deploy-with-serve.md", "serve run serve_config/iocmng.yaml"): "tests/artifacts/test_serve_config.py",
     (
-        "docs/how-to/join-a-ray-cluster.md",
+        "docs/how-to/deploy-with-serve.md",
         "serve deploy serve_config/iocmng.yaml",
     ): "tests/artifacts/test_serve_config.py",
 }
@@ -328,6 +329,9 @@ def test_files_are_legal(block, tmp_path):
             assert problems == []
         case "iocmng.yaml":
             load_settings(file)
+        case "serve.yaml":
+            (served,) = ServeDeploySchema.model_validate(yaml.safe_load(block.text)).applications
+            load_settings(**served.args)
         case "values.yaml":
             site_prefix(None, read_yaml(file))
             assert read_devices(read_yaml(file)).problems == ()

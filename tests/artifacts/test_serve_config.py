@@ -1,51 +1,31 @@
 """serve_config/*.yaml and `serve run` give the same service as iocmng-server."""
 
 import contextlib
-import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
+from docs_blocks import ROOT
 from faults import kill, lives
-from support import LOOPBACK, MINIMAL_TASK, caget, descendants_of, free_port, make_repository, wait_for
+from ray.serve.schema import ServeDeploySchema
+from serve_support import BIN, CONFIGS, Reader, answers, deploy, do_the_main_job, environment, replicas, serve, shipped
+from support import descendants_of, free_port, wait_for
+
+from iocmng.serve_app import Api, build
 
 pytestmark = pytest.mark.thorough
 
-ROOT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
-CONFIG = ROOT / "serve_config" / "iocmng.yaml"
+PAGE = ROOT / "docs" / "how-to" / "deploy-with-serve.md"
 
 
-def environment(tmp_path: Path, **more: str) -> dict[str, str]:
-    """Return the environment of a cluster's head."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("IOCMNG_", "RAY_"))}
-    return (
-        clean
-        | LOOPBACK
-        | {
-            "PATH": f"{BIN}:{os.environ['PATH']}",
-            "RAY_AUTH_MODE": "disabled",
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_memory_monitor_refresh_ms": "0",
-            "IOCMNG_PREFIX": "SERVED",
-            "IOCMNG_PLUGINS_DIR": str(tmp_path / "plugins"),
-            "IOCMNG_LOCAL_ROOTS": str(tmp_path),
-            **more,
-        }
-    )
-
-
-def config_for(tmp_path: Path, port: int, host: str = "127.0.0.1") -> Path:
-    """Return the shipped config with another port and address."""
-    config = yaml.safe_load(CONFIG.read_text())
+def shipped_on(name: str, port: int, host: str = "127.0.0.1") -> dict:
+    """Return a shipped file with another port and address."""
+    config = shipped(name)
     config["http_options"] |= {"port": port, "host": host}
-    file = tmp_path / "serve.yaml"
-    file.write_text(yaml.safe_dump(config))
-    return file
+    return config
 
 
 @pytest.fixture
@@ -66,7 +46,7 @@ def head(tmp_path):
         )
         url = f"http://127.0.0.1:{dashboard}"
         wait_for(lambda: answers(f"{url}/api/version"), "the dashboard answers", 60, 0.2)
-        yield url
+        yield url, Path(short)
         # On SIGTERM its raylet gives Serve's actors half a minute; how a Ray of others ends is nothing of ours.
         pids = [process.pid, *descendants_of(process.pid)]
         for pid in pids:
@@ -76,48 +56,63 @@ def head(tmp_path):
         wait_for(lambda: not any(map(lives, pids)), "every process of the head has ended")
 
 
-def answers(url: str) -> bool:
-    """Tell whether a GET gives 200."""
-    try:
-        return httpx.get(url, timeout=2).status_code == 200
-    except httpx.TransportError:
-        return False
+@pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.name)
+def test_it_is_what_serve_and_iocmng_take(file, monkeypatch):
+    """Serve's schema takes the file, its arguments are settings, and the page tells of each of its lines."""
+    monkeypatch.setenv("IOCMNG_TOKEN", "somebody-may-call")
+    config = shipped(file.name)
+    ServeDeploySchema.model_validate(config)
+    (application,) = config["applications"]
+    build(application["args"])
+    (deployment,) = application["deployments"]
+    assert deployment["name"] == Api.name
+    page = PAGE.read_text(encoding="utf-8")
+    told = [*application["args"], *deployment, *config["http_options"], *config["logging_config"], "proxy_location"]
+    assert [key for key in told if f"`{key}`" not in page] == []
+    assert f"`{file.name}`" in page
 
 
-def do_the_main_job(tmp_path: Path, port: int) -> None:
-    """Add a plugin from git and read its PV."""
-    api = f"http://127.0.0.1:{port}/api/v1"
-    wait_for(lambda: answers(f"{api}/readyz"), "ready", 90, 0.2)
-    make_repository(
-        tmp_path / "repository", {"m.py": MINIMAL_TASK, "config.yaml": "pvs: {outputs: {A: {type: int, value: 7}}}"}
-    )
-    answer = httpx.post(f"{api}/tasks", json={"name": "one", "git_url": str(tmp_path / "repository")}, timeout=60)
-    assert answer.status_code == 201, answer.text
-    assert caget("SERVED:ONE:A") == "7"
-    assert httpx.delete(f"{api}/tasks/one", timeout=60).status_code == 200
-
-
-def test_serve_deploy(head, tmp_path):
-    """`serve deploy serve_config/iocmng.yaml` on a running cluster: the API answers and does the main job."""
+@pytest.mark.parametrize(
+    ("name", "prefix"), [("iocmng.yaml", "SERVED"), pytest.param("dev.yaml", "DEV", marks=pytest.mark.slow)]
+)
+def test_serve_deploy(head, tmp_path, name, prefix):
+    """`serve deploy` of the file on a running cluster: the API answers and does the main job."""
+    dashboard, ray = head
     port = free_port()
-    done = subprocess.run(
-        [BIN / "serve", "deploy", "-a", head, config_for(tmp_path, port)],
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    do_the_main_job(tmp_path, port)
+    deploy(dashboard, shipped_on(name, port), tmp_path)
+    api = httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=60)
+    wait_for(lambda: answers(f"{api.base_url}readyz"), "ready", 90, 0.2)
+    do_the_main_job(api, tmp_path, prefix)
+    calls = [line for log in ray.glob("*/logs/serve/replica_*.log") for line in log.read_text().splitlines()]
+    is_loud = any("POST /api/v1/tasks 201" in line for line in calls)
+    assert is_loud == (name == "dev.yaml"), calls[-5:]
+    assert "status: RUNNING" in serve(dashboard, "status")
+
+
+@pytest.mark.slow
+def test_new_arguments_take_over_without_a_gap(head, tmp_path):
+    """`serve deploy` of iocmng.yaml with another argument: the new replica answers before the old one ends."""
+    dashboard, _ = head
+    config = shipped_on("iocmng.yaml", free_port())
+    api = httpx.Client(base_url=f"http://127.0.0.1:{config['http_options']['port']}/api/v1", timeout=60)
+    deploy(dashboard, config, tmp_path)
+    wait_for(lambda: answers(f"{api.base_url}readyz"), "ready", 90, 0.2)
+    reader = Reader(api)
+    config["applications"][0]["args"] = {"max_body_bytes": 2048}
+    deploy(dashboard, config, tmp_path)
+    wait_for(lambda: api.post("/plugins", json={"name": "x" * 3000}).status_code == 413, "the new limit", 60, 0.2)
+    wait_for(lambda: len(replicas(dashboard)) == 1, "the old replica has ended", 60, 0.2)
+    reader.end()
+    assert reader.failed == []
 
 
 def test_serve_run_and_the_address_that_serve_listens_on(tmp_path):
     """`serve run` of the same file works; listening on all interfaces without a token, it refuses changes."""
     port = free_port()
+    file = tmp_path / "serve.yaml"
+    file.write_text(yaml.safe_dump(shipped_on("iocmng.yaml", port, "0.0.0.0")))
     process = subprocess.Popen(
-        [BIN / "serve", "run", config_for(tmp_path, port, "0.0.0.0")],
+        [BIN / "serve", "run", file],
         env=environment(tmp_path, RAY_ADDRESS="local"),
         stdout=(tmp_path / "serve.log").open("wb"),
         stderr=subprocess.STDOUT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from docs_blocks import ROOT
+from pythons import install, supported, uv
 from support import Server, caget
 
 pytestmark = pytest.mark.thorough
@@ -61,6 +63,8 @@ def test_iocmng_new_works_from_it(wheel: Path, tmp_path: Path):
 
 
 WHERE = """\
+import platform
+
 import iocmng
 from iocmng import TaskBase
 
@@ -68,6 +72,7 @@ from iocmng import TaskBase
 class Where(TaskBase):
     def initialize(self):
         self.set_pv("FILE", iocmng.__file__[-39:])
+        self.set_pv("PYTHON", platform.python_version())
 
     def execute(self):
         pass
@@ -77,18 +82,58 @@ class Where(TaskBase):
 """
 
 
+JOB = """\
+from iocmng import JobBase, JobResult
+
+
+class Twice(JobBase):
+    def initialize(self):
+        pass
+
+    def execute(self):
+        return JobResult(True, 2 * self.parameters["x"])
+"""
+
+
+def do_the_main_job(server: Server, package: Path, version: str) -> None:
+    """Add a task and a job from repositories, read PVs, run the job, let go of both; end the server."""
+    try:
+        config = "pvs: {outputs: {FILE: {type: string}, PYTHON: {type: string}}}\n"
+        answer = server.add("where", {"where.py": WHERE, "config.yaml": config})
+        assert answer.status_code == 201, answer.text
+        assert caget("WHEEL:WHERE:FILE") == str(package / "__init__.py")[-39:]
+        assert str(caget("WHEEL:WHERE:PYTHON")).startswith(f"{version}.")
+        answer = server.add("twice", {"twice.py": JOB}, "jobs")
+        assert answer.status_code == 201, answer.text
+        answer = server.http.post("/jobs/twice/run", json={"parameters": {"x": 21}})
+        assert (answer.status_code, answer.json()["result"]["data"]) == (200, 42)
+        for name in ("where", "twice"):
+            assert server.http.delete(f"/plugins/{name}").status_code == 200
+        assert server.names() == set()
+    finally:
+        assert server.stop() == 0
+
+
 def test_it_does_the_main_job(wheel: Path, tmp_path: Path):
-    """A server of the wheel alone takes a plugin from a repository, serves its PVs, and lets go of it."""
+    """A server of the wheel alone takes plugins from repositories, serves their PVs, and lets go of them."""
     installed = tmp_path / "installed"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(installed)
     server = Server(tmp_path / "server", "WHEEL", PYTHONPATH=str(installed)).wait_until_ready()
-    try:
-        config = "pvs: {outputs: {FILE: {type: string}}}\n"
-        answer = server.add("where", {"where.py": WHERE, "config.yaml": config})
-        assert answer.status_code == 201, answer.text
-        assert caget("WHEEL:WHERE:FILE") == str(installed / "iocmng" / "__init__.py")[-39:]
-        assert server.http.delete("/plugins/where").status_code == 200
-        assert server.names() == set()
-    finally:
-        assert server.stop() == 0
+    do_the_main_job(server, installed / "iocmng", f"{sys.version_info.major}.{sys.version_info.minor}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("version", supported())
+def test_it_does_the_main_job_on_each_python(wheel: Path, tmp_path: Path, version: str):
+    """Installed with the locked versions of what it needs, and with nothing else, on each Python that is promised."""
+    python = install(wheel, version, tmp_path)
+    locked = set(re.findall(r"^([\w.-]+==\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    installed = uv("pip", "freeze", "--python", python).split("\n")
+    assert {line for line in installed if "==" in line} <= locked
+    # A warning of our own code is an error of the next Python.
+    server = Server(tmp_path / "server", "WHEEL", str(python), PYTHONWARNINGS="default").wait_until_ready()
+    package = python.parents[1] / "lib" / f"python{version}" / "site-packages" / "iocmng"
+    do_the_main_job(server, package, version)
+    assert [line for line in server.log.read_text().splitlines() if f"{package}/" in line and "Deprecat" in line] == []

@@ -1,6 +1,7 @@
 """A plugin's object is made, whatever its author's __init__ looks like."""
 
 import inspect
+import json
 from pathlib import Path
 
 import pytest
@@ -209,12 +210,12 @@ def test_a_class_that_is_still_abstract_is_a_rejected_plugin():
 def test_a_failure_in_a_library_names_where_it_was_raised():
     """The last place outside of iocmng, which is what the author can look at."""
     try:
-        Path("/nowhere/at/all").read_text(encoding="utf-8")
-    except OSError as error:
+        json.loads("{")
+    except ValueError as error:
         failure = author_failure("initialize", error)
     assert failure.step == "initialize"
-    assert failure.message.startswith("FileNotFoundError: ")
-    assert failure.file == "pathlib.py"
+    assert failure.message.startswith("JSONDecodeError: ")
+    assert failure.file == "decoder.py"
 
 
 def test_a_failure_without_a_traceback_has_no_place():
