@@ -7,9 +7,11 @@ import logging
 from collections.abc import Collection, Sequence
 
 from iocmng.base.audit_log import show_audit_log
+from iocmng.base.log_output import LogContext, show_log
 from iocmng.cluster.boot import PluginsFile
 from iocmng.cluster.controller import Controller
 from iocmng.cluster.launcher import RayLauncher
+from iocmng.cluster.nodes import own_node
 from iocmng.core.audit import AuditEntry, AuditQuery
 from iocmng.core.backoff import Backoff, RestartPolicy
 from iocmng.core.builtin_pvs import Kind
@@ -34,7 +36,7 @@ class ControllerActor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._launcher: RayLauncher | None = None
-        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        show_log(settings.log_level, settings.log_format, LogContext({"node": own_node()}))
         show_audit_log()
         logging.getLogger("alembic").setLevel(logging.WARNING)
         # Begun here, because after its death nobody calls it: plugins must be supervised without an API, too.
