@@ -6,7 +6,6 @@ Arguments of the application are settings by name, as in `serve run iocmng.serve
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import ray
@@ -19,8 +18,10 @@ from ray.serve.context import _get_global_client  # pyright: ignore[reportPrivat
 from iocmng.api.app import create_app
 from iocmng.api.guard import check_access
 from iocmng.base.audit_log import show_audit_log
+from iocmng.base.log_output import LogContext, show_log
 from iocmng.cluster.client import RayControllerClient
 from iocmng.cluster.lent_secrets import left_secrets
+from iocmng.cluster.nodes import own_node
 from iocmng.core.ports.controller import ControllerClient
 from iocmng.errors import InvalidRequest
 from iocmng.settings import Settings, is_loopback, load_settings
@@ -41,7 +42,7 @@ class Api:
 
     def __init__(self, settings: Settings) -> None:
         # To stderr of this process, which Ray keeps beside the Controller's.
-        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        show_log(settings.log_level, settings.log_format, LogContext({"node": own_node()}))
         _stay_on_loopback()
         # Where the proxies listen is Serve's to know: http_options of a config file win over our own setting, and
         # whether a call without a token may change something depends on it.

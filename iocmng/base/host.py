@@ -93,6 +93,8 @@ class PluginHost:
         self._parameters: CheckedParameters | None = None
         self._checks: AuthorThread | None = None
         self._logger: logging.Logger | None = None
+        self.on_board: Callable[[StatusBoard], None] | None = None
+        """Told of the board as soon as there is one; to be set before build()."""
         self.keep_lines: Callable[[int, str], None] | None = None
         """Keeps each log line where it outlives this process; to be set before build()."""
         self._began = 0.0
@@ -282,6 +284,8 @@ class PluginHost:
         self._own_pvs = tuple(pv.name for pv in identity.pvs if not pv.built_in)
         records = self._pvs.build(identity.pv_prefix, identity.pvs, self._client_wrote)
         board.hide(identity.checked.secret_texts())
+        if self.on_board is not None:
+            self.on_board(board)
         logger = self._logger = plugin_logger(cls.kind, identity.name, board, log_level)
         runtime = Runtime(
             name=identity.name,

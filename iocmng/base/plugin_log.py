@@ -8,7 +8,7 @@ from iocmng.base.board import StatusBoard
 from iocmng.core.builtin_pvs import Kind
 
 
-class _BoardHandler(logging.Handler):
+class BoardHandler(logging.Handler):
     """Keeps a plugin's log lines on its board."""
 
     def __init__(self, board: StatusBoard) -> None:
@@ -17,6 +17,7 @@ class _BoardHandler(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line."""
         self._board.log(self.format(record))
 
 
@@ -31,5 +32,5 @@ def plugin_logger(kind: Kind, name: str, board: StatusBoard, level: str) -> logg
     """
     logger = logging.getLogger(f"iocmng.{kind.value}.{name}")
     logger.setLevel(level.upper())
-    logger.addHandler(_BoardHandler(board))
+    logger.addHandler(BoardHandler(board))
     return logger

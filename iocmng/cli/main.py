@@ -55,17 +55,22 @@ def server(
 ) -> None:
     """Start the server: REST API, Controller, and plugins."""
     from iocmng.cli import ray_environment
+    from iocmng.cli.server_log import SERVER_LOG, show_server_log
     from iocmng.settings import load_settings
 
     flags = {"host": host, "port": port, "plugins_config": plugins_config, "prefix": prefix, "log_level": log_level}
     settings = load_settings(config, keep=keep, **flags)
-    ray_environment.prepare(settings)
-    from iocmng.cli.server import run_server, stop_kept  # Ray, which reads the environment
+    show_server_log(settings)
+    try:
+        ray_environment.prepare(settings)
+        from iocmng.cli.server import run_server, stop_kept  # Ray, which reads the environment
 
-    if stop:
-        stop_kept(settings)
-    else:
-        run_server(settings)
+        stop_kept(settings) if stop else run_server(settings)
+    except IocmngError as error:
+        if settings.log_format != "json":
+            raise
+        SERVER_LOG.error("iocmng: %s", error)
+        sys.exit(_status(error))
 
 
 @app.command()

@@ -11,7 +11,7 @@ import socket
 import sys
 from pathlib import Path
 
-from iocmng.cli.output import Output
+from iocmng.cli.server_log import SERVER_LOG
 from iocmng.errors import InvalidRequest
 from iocmng.loading.own_environment import drop_variables
 from iocmng.settings import Settings, is_loopback, load_settings
@@ -44,6 +44,10 @@ DEFAULTS = {
     "FORWARDED_ALLOW_IPS": "",
 }
 
+ALL_TO_STDERR = {"RAY_LOG_TO_STDERR": "1", "RAY_BACKEND_LOG_LEVEL": "warning"}
+"""Ray's processes, the plugins' among them, write to the stderr that they have got, and no files. With these Ray's own
+lines come, too; they are no JSON."""
+
 SECRETS = ("IOCMNG_TOKEN", "IOCMNG_STATE_KEY", "IOCMNG_STATE_URL")
 """Variables that Ray's processes must not inherit: author's code runs in some of them."""
 
@@ -56,6 +60,8 @@ def prepare(settings: Settings) -> None:
     """
     drop_variables(SECRETS)
     set_defaults(DEFAULTS)
+    if settings.log_format == "json":
+        set_defaults(ALL_TO_STDERR)
     _find_programs()
     if settings.ray_address is not None:
         prepare_to_join(settings.ray_address)
@@ -135,7 +141,7 @@ def _check(settings: Settings) -> None:
     if asks_for_token() and not os.environ.get(TOKEN) and path and Path(path) != token_file(settings):
         _check_token_of_site(Path(path))
     if not asks_for_token():
-        Output(as_json=False).note(
+        SERVER_LOG.warning(
             "iocmng: warning: RAY_AUTH_MODE=disabled lets every user and program of this machine run code as this "
             "server; leave it unset, and Ray asks for a token"
         )

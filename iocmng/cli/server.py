@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 import threading
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from ray.exceptions import RayError
 from iocmng.api.guard import access_warnings, check_access
 from iocmng.cli.haproxy import HaProxy
 from iocmng.cli.own_ray import Kind, find_kept, forget_kept, start_ray
+from iocmng.cli.server_log import SERVER_LOG
 from iocmng.cli.service_manager import ServiceManager
 from iocmng.cluster.client import RayControllerClient
 from iocmng.cluster.lent_secrets import left_secrets, lent_secrets
@@ -47,7 +47,7 @@ def run_server(settings: Settings) -> None:
     """
     _check(settings)
     for warning in access_warnings(settings):
-        _say(f"iocmng: {warning}")
+        SERVER_LOG.warning("iocmng: %s", warning)
     ended, manager = threading.Event(), ServiceManager()
     haproxy = HaProxy() if settings.serve_proxy == "haproxy" and settings.ray_address is None else None
     kind = start_ray(settings, haproxy.environment() if haproxy else {})
@@ -61,7 +61,7 @@ def run_server(settings: Settings) -> None:
         _start_serve(settings, kind)
         # In a cluster that has Serve already, its address stays what it is.
         host, port = listening_address()
-        _say(f"iocmng answers on http://{host}:{port}/api/v1 (documentation: /docs)")
+        SERVER_LOG.info("iocmng answers on http://%s:%d/api/v1 (documentation: /docs)", host, port)
         manager.ready(f"answers on http://{host}:{port}/api/v1")
         while not ended.wait(1.0):
             pass
@@ -93,7 +93,7 @@ def _check(settings: Settings) -> None:
     if settings.keep and settings.serve_proxy == "haproxy":
         raise InvalidRequest("keep does not go together with serve_proxy haproxy: choose one of them")
     for warning in read_access(settings).warnings:
-        _say(f"iocmng: {warning}")
+        SERVER_LOG.warning("iocmng: %s", warning)
     _make_directory(settings.state)
     check_users(settings)
     if find_kept(settings) is not None or settings.ray_address is not None:
@@ -130,9 +130,11 @@ def _shut_down(settings: Settings, kind: Kind) -> None:
     elif settings.keep:
         serve.shutdown()
         ray.shutdown()
-        _say("iocmng ends; its plugins run on. `iocmng server` joins them again, `iocmng server --stop` ends them")
+        SERVER_LOG.info(
+            "iocmng ends; its plugins run on. `iocmng server` joins them again, `iocmng server --stop` ends them"
+        )
     else:
-        _say("iocmng ends; a moment for the plugins' cleanup()")
+        SERVER_LOG.info("iocmng ends; a moment for the plugins' cleanup()")
         _stop_everything(settings, kind)
 
 
@@ -140,7 +142,7 @@ def _stop_everything(settings: Settings, kind: Kind) -> None:
     try:
         asyncio.run(_stop_plugins(settings))
     except (IocmngError, TimeoutError) as error:
-        _say(f"the plugins did not all end in good order: {error}")
+        SERVER_LOG.error("the plugins did not all end in good order: %s", error)
     # Whatever Ray may hang in: a supervisor that has sent SIGTERM must see an end.
     limit = threading.Timer(LAST_LIMIT, os._exit, [1])
     limit.daemon = True
@@ -179,7 +181,3 @@ def _check_port(host: str, port: int, name: str) -> None:
             raise ServerUnavailable(
                 f"cannot listen on {host}:{port}: {error.strerror}; another port: {name}"
             ) from error
-
-
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)  # noqa: T201

@@ -7,10 +7,12 @@ import logging
 from collections.abc import Collection, Sequence
 
 from iocmng.base.audit_log import show_audit_log
+from iocmng.base.log_output import LogContext, show_log
 from iocmng.cluster.boot import PluginsFile
 from iocmng.cluster.controller import Controller
 from iocmng.cluster.launcher import RayLauncher
 from iocmng.cluster.lent_secrets import regained_secrets
+from iocmng.cluster.nodes import own_node
 from iocmng.cluster.pv_lists import PvLists
 from iocmng.cluster.ray_meters import RayMeters
 from iocmng.core.audit import AuditEntry, AuditQuery
@@ -38,7 +40,7 @@ class ControllerActor:
         self._settings = settings
         self._launcher: RayLauncher | None = None
         self._lists: asyncio.Task[None] | None = None
-        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        show_log(settings.log_level, settings.log_format, LogContext({"node": own_node()}))
         show_audit_log()
         logging.getLogger("alembic").setLevel(logging.WARNING)
         # Begun here, because after its death nobody calls it: plugins must be supervised without an API, too.

@@ -20,6 +20,7 @@ from iocmng.base.plugin import PluginBase
 from iocmng.cluster.last_words import LastWords
 from iocmng.cluster.lease import Lease, now
 from iocmng.cluster.nodes import machine_address, own_node, public_host
+from iocmng.cluster.process_log import ProcessLog
 from iocmng.cluster.ray_mapper import RayMapper
 from iocmng.cluster.served import ForRuns, Served
 from iocmng.cluster.surroundings import Surroundings
@@ -110,6 +111,7 @@ class PluginProcess:
         """Confine this process, import the plugin and check everything about it."""
         assert self._host is not None
         settings, manifest = site.settings, bundle.manifest
+        self._log = ProcessLog(spec, settings, own_node())
         self._spec, self._bundle = spec, bundle
         self._log_level, self._result_max_bytes = settings.log_level, settings.result_max_bytes
         self._values = settings.values_dir(spec.name)
@@ -271,6 +273,7 @@ class PluginProcess:
         assert self._host is not None
         assert self._class is not None
         assert self._identity is not None
+        self._host.on_board = self._log.show_on
         building = self._host.build(
             self._class,
             self._identity,

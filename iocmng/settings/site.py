@@ -226,6 +226,9 @@ class EpicsSettings(Group):
     address of the plugin's node. Ray's label `iocmng/epics-public-host` says it for one node."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = "info"
     """Least severe log lines to show."""
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(lower)] = "text"
+    """Form of the log on stderr. `json`: one object on each line, the plugins' lines too; then Ray's processes write to
+    the stderr of what has started them, not to files, unless RAY_LOG_TO_STDERR=0."""
 
     @model_validator(mode="after")
     def _one_way_to_say_access(self) -> Self:
