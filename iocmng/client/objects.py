@@ -187,6 +187,7 @@ class Pv(TypedDict):
     plugin: str
     type: str
     direction: str
+    alias: str | None
     host: str | None
     ca_port: int | None
     pva_port: int | None

@@ -137,9 +137,9 @@ class BoolPv(_Pv):
     type: Literal["bool"]
     value: Annotated[bool, Field(strict=False), WithJsonSchema(_BOOLEAN_OR_BIT)] = False
     """Initial value: true, false, 1 or 0."""
-    znam: StateName = "0"
+    znam: StateName = "Off"
     """ZNAM: name of state 0."""
-    onam: StateName = "1"
+    onam: StateName = "On"
     """ONAM: name of state 1."""
     alarm_on: Literal["MINOR", "MAJOR"] | None = None
     """OSV: severity of state 1."""

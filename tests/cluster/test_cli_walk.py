@@ -59,7 +59,7 @@ def test_a_task_is_added_looked_at_replaced_and_removed(server, iocmng):
     repository = server.repository("walk", {"m.py": SEED_TASK, "config.yaml": CONFIG})
     source = ["--git-url", repository.working_dir]
     assert iocmng("add", "walk", *source, "--param", "threshold=30") == (0, "plugin 'walk' added\n", "")
-    wait_for(lambda: caget("TST:WALK:ALARM") == "1", "the parameter has arrived")
+    wait_for(lambda: caget("TST:WALK:ALARM") == "On", "the parameter has arrived")
     assert iocmng("add", "walk", *source)[0] == 1
     status, out, _ = iocmng("list")
     assert status == 0

@@ -110,7 +110,7 @@ def test_what_the_plugin_sets_itself_is_no_put(puppet: Ioc, notes):
     puppet.put("COMMAND", "set_inputs")
     puppet.wait_value("ENUM", "Off")
     names = ("FLOAT", "INT", "BOOL_PLAIN", "STRING")
-    assert puppet.get_all(*names) == ["2.5", "25", "1", "by the plugin"]
+    assert puppet.get_all(*names) == ["2.5", "25", "On", "by the plugin"]
     puppet.put("BOOL_PLAIN", 0)
     wait_writes(notes, [("BOOL_PLAIN", False), ("BOOL_PLAIN", False)])
 

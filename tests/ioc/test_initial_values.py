@@ -55,13 +55,13 @@ class Early(TaskBase):
 EXPECTED = {
     "FLOAT": ("1.5", 0),
     "INT": ("-3", 0),
-    "BOOL": ("1", 0),
+    "BOOL": ("On", 0),
     "STRING": ("first words", 0),
     "ENUM": ("C", 0),
     "BARE_FLOAT": ("0", 0),
     "BARE_STRING": ("", 0),
     "HOT": ("9", 2),
-    "LIT": ("1", 1),
+    "LIT": ("On", 1),
     "BROKEN": ("B", 2),
 }
 SEVERITIES = ("", "MINOR", "MAJOR")

@@ -41,7 +41,7 @@ def test_fields_of_a_bool(puppet, name):
 
 def test_a_bool_without_names(puppet):
     """States of a bool are called 0 and 1 and have no alarm, where nothing else is said; alarm_on can be MINOR."""
-    assert puppet.fields("BOOL_PLAIN", "ZNAM", "ONAM", "OSV") == {"ZNAM": "0", "ONAM": "1", "OSV": "NO_ALARM"}
+    assert puppet.fields("BOOL_PLAIN", "ZNAM", "ONAM", "OSV") == {"ZNAM": "Off", "ONAM": "On", "OSV": "NO_ALARM"}
     assert puppet.fields("BOOL_MINOR", "OSV") == {"OSV": "MINOR"}
 
 

@@ -61,7 +61,7 @@ class Keeper(TaskBase):
 
 PUTS = {"FLOAT": 2.25, "INT": 42, "BOOL": 1, "STRING": "their words", "ENUM": "C", "HOT": 9, "DRIVEN": 7, "BY_INIT": 4}
 VALUES = {name: str(value) for name, value in PUTS.items()} | {"COUNTER": "1042", "OUT_HOT": "9"}
-SHOWN = VALUES | {"HOT": "9 HIHI MAJOR", "OUT_HOT": "9 HIHI MAJOR"}
+SHOWN = VALUES | {"BOOL": "On", "HOT": "9 HIHI MAJOR", "OUT_HOT": "9 HIHI MAJOR"}
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def test_a_value_that_fits_no_longer_is_passed_over(start, directory):
     )
     old.wait_until_serving()
     old.wait_value("STATUS", "RUN")
-    assert old.get_all("ENUM", "BOOL", "INT", "DRIVEN", "STRING") == ["A", "0", "-3", "10", "kept"]
+    assert old.get_all("ENUM", "BOOL", "INT", "DRIVEN", "STRING") == ["A", "Off", "-3", "10", "kept"]
     assert old.alarm("DRIVEN") == ("NO_ALARM", "NO_ALARM")
     assert old.alarm("HOT")[1] == "INVALID"
     for name in ("GONE", "ENUM", "BOOL", "INT", "DRIVEN"):
