@@ -197,7 +197,10 @@ def _build(
     directory, manifest = options.directory.resolve(), _manifest(options)
     name = check_plugin_name(options.name or directory.name)
     module = options.module.rpartition(".")[2] if options.module else None
-    signals.result(host.thread.submit(apply_limits, allowed_limits(manifest, settings)))
+    limits = allowed_limits(manifest, settings)
+    if limits.cpu is not None:
+        _say(f"limits.cpu: {limits.cpu:g} is kept by a server only; here the plugin may use all CPUs")
+    signals.result(host.thread.submit(apply_limits, limits))
     loading: Future[type[PluginBase]] = host.thread.submit(load_class, str(directory), None, manifest, module)
     try:
         cls = signals.result(loading)
