@@ -3,8 +3,11 @@
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from delegated_group import delegated_group
 from support import LOOPBACK, TOOLS
 
 os.environ.update(LOOPBACK)
@@ -27,3 +30,10 @@ def ca_repeater():
     yield
     process.kill()
     process.wait()
+
+
+@pytest.fixture
+def delegated() -> Iterator[Path]:
+    """A control group that is left to this test; without one, the test is skipped."""
+    with delegated_group() as group:
+        yield group

@@ -192,7 +192,10 @@ class _Loaded:
 
 def _loaded(host: PluginHost, signals: _Signals, options: RunOptions, settings: Settings) -> _Loaded:
     directory, manifest = options.directory.resolve(), _manifest(options)
-    signals.result(host.thread.submit(apply_limits, allowed_limits(manifest, settings)))
+    limits = allowed_limits(manifest, settings)
+    if limits.cpu is not None:
+        _say(f"limits.cpu: {limits.cpu:g} is kept by a server only; here the plugin may use all CPUs")
+    signals.result(host.thread.submit(apply_limits, limits))
     cls = signals.result(host.thread.submit(_class, options, directory, manifest, settings))
     if manifest.schedule is not None:
         _say(

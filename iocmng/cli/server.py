@@ -23,6 +23,7 @@ from iocmng.cluster.client import RayControllerClient
 from iocmng.cluster.lent_secrets import left_secrets, lent_secrets
 from iocmng.epics.access import read_access
 from iocmng.errors import InvalidRequest, IocmngError, ServerUnavailable
+from iocmng.loading.cpu_share import check_cpu_share
 from iocmng.loading.kept_secrets import forget_secrets
 from iocmng.loading.plugin_users import check_users
 from iocmng.serve_app import APPLICATION_NAME, application, listening_address
@@ -98,6 +99,7 @@ def _check(settings: Settings) -> None:
     check_users(settings)
     if find_kept(settings) is not None or settings.ray_address is not None:
         return  # what runs there holds the state, and maybe the port
+    check_cpu_share(settings)
     _check_ports(settings)
     open_store(settings).close()
 

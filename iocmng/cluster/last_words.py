@@ -18,10 +18,15 @@ from typing import TextIO
 from iocmng.cluster.last_lines import LastLines, read_lines
 from iocmng.cluster.leftovers import end_leftovers
 from iocmng.core.fatal_errors import fatal_error
+from iocmng.loading.cpu_share import CpuShares
 from iocmng.settings import Settings
 
 GONE_TIMEOUT = 3.0
 """Seconds that a killed process may take to vanish."""
+
+
+LEFT_TIMEOUT = 1.0
+"""Seconds for what such a process has started to vanish from its control group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ def forget_words(settings: Settings, keep: Set[Path]) -> None:
 def bury(pid: int, words: LastWords | None, reported: int = 0) -> Ending:
     """Wait until a process of this machine that has been told to end is gone; kill it where that takes long.
 
-    What it has started and left behind is ended, too.
+    What it has started and left behind is ended, too, and its control group removed.
 
     Args:
         pid: Its process id.
@@ -103,6 +108,9 @@ def bury(pid: int, words: LastWords | None, reported: int = 0) -> Ending:
             os.kill(pid, signal.SIGKILL)
             time.sleep(0.3)
     end_leftovers(pid)
+    shares, deadline = CpuShares(), time.monotonic() + LEFT_TIMEOUT
+    while pid in shares.sweep() and time.monotonic() < deadline:
+        time.sleep(0.01)
     told, lines = (words.read(), read_lines(words.lines_file, reported)) if words else (None, ())
     if words:
         words.forget()

@@ -123,7 +123,7 @@ class PluginProcess:
         self._mapper = RayMapper(bundle, settings, confined)
         if site.owner is not None:
             forbid_new_privileges()  # for the threads that this one makes
-        await asyncio.wrap_future(self._host.thread.submit(confine, confined))
+        warnings = await asyncio.wrap_future(self._host.thread.submit(confine, confined))
         loading = self._host.thread.submit(load_class, bundle.directory, bundle.packages, manifest)
         cls = self._class = await asyncio.wrap_future(loading)
         if spec.kind is not None and spec.kind is not cls.kind:
@@ -135,7 +135,8 @@ class PluginProcess:
             identify, spec.name, prefix, cls, manifest, spec.parameters, bundle.commit
         )
         identity = self._identity = await asyncio.wrap_future(identifying)
-        self._facts = plugin_facts(cls, identity, manifest, bundle.commit, bundle.branch)
+        facts = plugin_facts(cls, identity, manifest, bundle.commit, bundle.branch)
+        self._facts = replace(facts, warnings=facts.warnings + warnings)
         return self._facts
 
     async def build(self) -> tuple[tuple[RecordInfo, ...], float]:

@@ -148,7 +148,7 @@ class Manifest(StrictModel):
     node: LabelTable = {}
     """Labels that the plugin's node must have, such as `{room: hall-2}` (`ray start --labels room=hall-2`)."""
     limits: Limits = Limits()
-    """What each process of the plugin may take, such as `{memory: 512Mi, open_files: 256, processes: 64}`."""
+    """What each process of the plugin may take, such as `{memory: 512Mi, open_files: 256, processes: 64, cpu: 0.5}`."""
 
     _warnings: tuple[str, ...] = PrivateAttr(())
 

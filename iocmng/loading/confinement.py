@@ -21,6 +21,7 @@ from iocmng.core.limits import MIB, Limits
 from iocmng.core.manifest import Manifest
 from iocmng.core.ports.processes import Bundle
 from iocmng.errors import CheckFailure, PluginRejected
+from iocmng.loading.cpu_share import share_cpu
 from iocmng.loading.own_environment import keep_what_authors_may_see
 from iocmng.settings import Settings
 
@@ -73,6 +74,8 @@ class Confinement:
         environment: Names of variables that it may see beside those that every plugin may.
         owner: The user it becomes; None: it stays the server's.
         main: Number of the plugin's process, also for the workers of its map().
+        name: The plugin's.
+        insists_on_cpu: Whether the process must not run where its share of the CPU cannot be kept.
     """
 
     limits: Limits
@@ -83,6 +86,8 @@ class Confinement:
     environment: tuple[str, ...]
     owner: Owner | None
     main: int
+    name: str
+    insists_on_cpu: bool
 
 
 def confinement(name: str, bundle: Bundle, settings: Settings, owner: Owner | None) -> Confinement:
@@ -100,6 +105,8 @@ def confinement(name: str, bundle: Bundle, settings: Settings, owner: Owner | No
         environment=settings.plugin_env,
         owner=owner,
         main=os.getpid(),
+        name=name,
+        insists_on_cpu=settings.plugin_cpu is not None,
     )
 
 
@@ -115,8 +122,11 @@ def allowed_limits(manifest: Manifest, settings: Settings) -> Limits:
     return manifest.limits.within(site)
 
 
-def confine(what: Confinement) -> None:
+def confine(what: Confinement) -> tuple[str, ...]:
     """Confine this process for good; called in the thread that will run author's code.
+
+    Returns:
+        A sentence for each limit that the author has asked for and that cannot be kept here.
 
     Raises:
         PluginRejected: If that is not possible; the process must not run author's code then.
@@ -125,6 +135,7 @@ def confine(what: Confinement) -> None:
     os.environ[STARTED_BY] = str(what.main)
     try:
         _enter(what)
+        warnings = share_cpu(what.name, what.limits.cpu, insists=what.insists_on_cpu)
         apply_limits(what.limits)
         if what.owner is not None:
             _become(what.owner, what.limits)
@@ -134,10 +145,11 @@ def confine(what: Confinement) -> None:
         raise PluginRejected.because(
             CheckFailure("import", f"the plugin's process could not be confined: {reason}; see IOCMNG_PLUGIN_…")
         ) from error
+    return warnings
 
 
 def apply_limits(limits: Limits) -> None:
-    """Limit what this process takes from now on."""
+    """Limit what this process takes from now on; not its share of the CPU."""
     if limits.memory is not None:
         _lower(resource.RLIMIT_DATA, data_bytes() + OWN_MEMORY + limits.memory)
     if limits.open_files is not None:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
 from iocmng.core.author_environment import check_further
-from iocmng.core.limits import Bytes, Limits, OpenFiles, Processes
+from iocmng.core.limits import Bytes, Cores, Limits, OpenFiles, Processes
 from iocmng.core.manifest import ResourceName
 from iocmng.core.setting_values import check_node_address, check_umask, read_uids
 from iocmng.settings.values import Group, Seconds, Words
@@ -62,6 +62,9 @@ class PluginSettings(Group):
     """The same for open files and connections."""
     plugin_processes: Processes | None = None
     """The same for processes that its code has started."""
+    plugin_cpu: Cores | None = None
+    """The same for CPU time, in cores such as 0.5 or 500m, of each process of a plugin and all that it starts. Where
+    this machine cannot keep it, the server does not start; on another node, the plugin does not."""
     plugin_env: Annotated[Words[Annotated[str, AfterValidator(check_further)]], NoDecode] = ()
     """Names of variables that plugins may see beside PATH, EPICS_… and other harmless ones, separated by commas or
     blanks; NAME* stands for all that begin so."""
@@ -90,7 +93,10 @@ class PluginSettings(Group):
     def plugin_limits(self) -> Limits:
         """What the site allows each process of a plugin."""
         return Limits.model_construct(
-            memory=self.plugin_memory, open_files=self.plugin_open_files, processes=self.plugin_processes
+            memory=self.plugin_memory,
+            open_files=self.plugin_open_files,
+            processes=self.plugin_processes,
+            cpu=self.plugin_cpu,
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from confinement_support import do, got, probe
+from delegated_group import why_no_share
 from support import Server, caget, wait_for
 
 pytestmark = pytest.mark.thorough
@@ -21,7 +22,7 @@ SECRETS = {
 }
 """What stands in the server's environment and is none of a plugin's business."""
 
-LIMITS = "limits: {memory: 128Mi, open_files: 64, processes: 3}\n"
+LIMITS = "limits: {memory: 128Mi, open_files: 64, processes: 3, cpu: 2}\n"
 
 GREEDY_TASK = """\
 from iocmng import TaskBase
@@ -92,6 +93,14 @@ def test_secrets_of_the_server_are_shown_by_none_of_its_processes(confined):
             continue
         for name in ("IOCMNG_TOKEN", "IOCMNG_STATE_KEY"):
             assert SECRETS[name].encode() not in environment, (pid, name)
+
+
+def test_a_share_of_the_cpu_that_cannot_be_kept_is_told(confined):
+    """A plugin that asks for one runs without, and its object says so."""
+    reason = why_no_share()
+    expected = [f"limits.cpu: 2 is not kept, the plugin runs without this limit: {reason}"] if reason else []
+    assert confined.get("tight")["validation"]["warnings"] == expected
+    assert confined.get("free")["validation"]["warnings"] == []
 
 
 def test_directory_of_its_own(confined, told):

@@ -25,6 +25,7 @@ owner = Owner(given["uid"], given["uid"], given.get("shared", False)) if "uid" i
 what = Confinement(
     limits=Limits(**given.get("limits", {})), work=state / "work" / "p", values=state / "values" / "p",
     code=(str(state / "bundles" / "digest" / "files"),), umask=0o027, environment=("SITE_*",), owner=owner, main=1,
+    name="p", insists_on_cpu=False,
 )
 try:
     confine(what)

@@ -31,9 +31,23 @@ def test_amounts_of_memory(text, amount):
     assert manifest(f"{{memory: {text}}}").limits.memory == amount
 
 
+@pytest.mark.parametrize(("text", "cores"), [("0.5", 0.5), ("500m", 0.5), ("'2'", 2.0), ("2", 2.0), ("50m", 0.05)])
+def test_shares_of_the_cpu(text, cores):
+    """In cores, or in thousandths of one, as Kubernetes writes it."""
+    assert manifest(f"{{cpu: {text}}}").limits.cpu == cores
+
+
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
+        ("{cpu: 0}", "limits.cpu: must be from 0.05 to 1024, not 0"),
+        ("{cpu: 10m}", "limits.cpu: must be from 0.05 to 1024, not 10m"),
+        ("{cpu: 5000}", "limits.cpu: must be from 0.05 to 1024, not 5000"),
+        ("{cpu: -1}", "limits.cpu: must be a number of CPU cores such as 0.5, 2 or 500m, not -1"),
+        ("{cpu: .nan}", "limits.cpu: must be a number of CPU cores"),
+        ("{cpu: .inf}", "limits.cpu: must be a number of CPU cores"),
+        ("{cpu: true}", "limits.cpu: must be a number of CPU cores"),
+        ("{cpu: 50%}", "limits.cpu: must be a number of CPU cores such as 0.5, 2 or 500m, not '50%'"),
         ("{memory: 0}", "limits.memory: must be from 16Mi to 16Ti, not 0"),
         ("{memory: 1Mi}", "limits.memory: must be from 16Mi to 16Ti, not 1Mi"),
         ("{memory: 99999999999999999999Gi}", "limits.memory: must be from 16Mi to 16Ti"),
@@ -75,10 +89,12 @@ def test_a_plugin_s_limit_goes_before_the_site_s():
 
 def test_more_than_the_site_allows():
     """One sentence for each, with the setting; what the site does not limit is free."""
-    problems = Limits(memory="2Gi", open_files=200, processes=9).problems(Limits(memory="1Gi", open_files=200))
+    site = Limits(memory="1Gi", open_files=200, cpu="1500m")
+    problems = Limits(memory="2Gi", open_files=200, processes=9, cpu=2).problems(site)
     assert problems == [
         "limits.memory: 2Gi is more than this server allows a plugin; ask for 1Gi or less, or have "
-        "IOCMNG_PLUGIN_MEMORY raised"
+        "IOCMNG_PLUGIN_MEMORY raised",
+        "limits.cpu: 2 is more than this server allows a plugin; ask for 1.5 or less, or have IOCMNG_PLUGIN_CPU raised",
     ]
 
 
