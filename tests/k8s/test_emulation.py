@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 import yaml
 from emulation.cluster import Cluster
+from emulation.leftovers import leftovers_of
 from emulation.sandbox import missing as no_sandbox
 from emulation.walk import Walk
 from manifests import K8S, render
@@ -63,31 +63,7 @@ def walk():
         yield made
     finally:
         cluster.end()
-    assert leftovers(cluster) == []
-
-
-def leftovers(cluster: Cluster) -> list[str]:
-    """Return what is still there of a cluster that has ended."""
-    machines = cluster.network.machines
-    links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
-    namespaces = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout.split()
-    named = [one.name for one in machines if one.name in namespaces]
-    names = [cluster.network.bridge, *(one.link for one in machines)]
-    linked = [name for name in names if f" {name}@" in links or f" {name}:" in links]
-    memory = [str(path) for one in machines for path in Path("/dev/shm").glob(f"iocmng-{one.name}")]
-    words = cluster.service.cluster_name.encode()
-    running = [
-        path.parent.name for path in Path("/proc").glob("[0-9]*/environ") if words in environment_of_process(path)
-    ]
-    return [*named, *linked, *memory, *running, *([str(cluster.root)] if cluster.root.exists() else [])]
-
-
-def environment_of_process(path: Path) -> bytes:
-    """Return the variables with which a process began; nothing of one that is gone."""
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
+    assert leftovers_of(cluster) == []
 
 
 @pytest.fixture

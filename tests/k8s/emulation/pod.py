@@ -199,7 +199,7 @@ class Pod:
             )
 
     def _all_variables(self, container: Manifest) -> dict[str, str]:
-        return image_environment() | self._environment(self.manifest, container)
+        return image_environment() | {"HOSTNAME": self.name} | self._environment(self.manifest, container)
 
     def _mounts(self, container: Manifest) -> list[Mount]:
         mounts = [Mount(self.directory / "passwd", "/etc/passwd", True), Mount(self.hosts, "/etc/hosts", True)]
