@@ -82,6 +82,11 @@ def test_the_main_job_runs_on_workers(walk, tell):
     tell(walk.do_the_main_job())
 
 
+def test_clients_reach_iocs_and_nothing_else(walk, tell):
+    """All ports of the IOCs are open to clients of EPICS, and nothing of Ray listens at an open port."""
+    tell(walk.look_at_the_doors())
+
+
 def test_a_heads_container_ends(walk, tell):
     """IOCs outlive the head's container; it starts again in its pod, and finds everything in Redis."""
     tell(walk.end_the_heads_container())
@@ -95,6 +100,11 @@ def test_a_heads_machine_is_lost(walk, tell):
 def test_a_heads_pod_is_deleted(walk, tell):
     """A drain ends the head in good order, and not the IOCs on workers."""
     tell(walk.delete_the_heads_pod())
+
+
+def test_a_workers_pod_is_deleted(walk, tell):
+    """A drain ends a worker in good order; its plugins run on the one that takes its place."""
+    tell(walk.delete_a_workers_pod())
 
 
 def test_a_workers_machine_is_lost(walk, tell):

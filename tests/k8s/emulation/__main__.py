@@ -22,7 +22,8 @@ def steps(walk: Walk) -> list:
     """Return the steps of a walk; without Redis a cluster does not outlive its head."""
     lost = [walk.end_the_heads_container, walk.lose_the_heads_machine, walk.delete_the_heads_pod]
     kept = lost if walk.cluster.service.outlives_its_head else []
-    return [walk.come_up, walk.do_the_main_job, *kept, walk.lose_a_workers_machine]
+    workers = [walk.delete_a_workers_pod, walk.lose_a_workers_machine]
+    return [walk.come_up, walk.do_the_main_job, walk.look_at_the_doors, *kept, *workers]
 
 
 def main() -> int:

@@ -66,13 +66,14 @@ class EpicsClient:
     def monitored(self, pv: str) -> Iterator[Callable[[], list[int]]]:
         """Follow a PV that counts over one connection; what comes out returns all values so far."""
         with self._log.open("wb") as file:
-            command = self._command(TOOLS / "camonitor", "-t", "n", pv)
+            command = self._command(TOOLS / "camonitor", "-w", "10", "-t", "n", pv)
             process = subprocess.Popen(command, env=os.environ | self.by_name_servers, stdout=file, stderr=file)
 
         def values() -> list[int]:
             lines = self._log.read_text(encoding="utf-8").splitlines()
-            # A line that tells of a lost connection has no number, and so is seen as well.
-            return [int(line.split()[-1]) for line in lines if line.startswith(f"{pv} ")]
+            words = [line.split()[-1] for line in lines if line.startswith(f"{pv} ")]
+            assert all(word.isdecimal() for word in words), f"the connection was lost: {lines}"
+            return [int(word) for word in words]
 
         try:
             wait_for(values, f"{pv} is monitored")
