@@ -204,8 +204,8 @@ class Cluster:
     def epics_client(self) -> EpicsClient:
         """Return a client inside the cluster that knows where IOCs are now, in the way of the how-to page."""
         with self.api() as http:
-            pvs = http.get("/pvs").raise_for_status().json()["pvs"]
-        return EpicsClient(self.client, pvs, f"{self.network.net}.255", self.root / "monitor.log")
+            told = http.get("/pvs/name-servers").raise_for_status().json()
+        return EpicsClient(self.client, told, f"{self.network.net}.255", self.root / "monitor.log")
 
 
 def _keys_of_the_secret() -> list[str]:
