@@ -2,19 +2,52 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
+from emulation.__main__ import main
 from emulation.cluster import Cluster
+from emulation.kuberay import NotEmulated
 from emulation.leftovers import leftovers_of
 from emulation.sandbox import missing as no_sandbox
-from manifests import manifests
+from manifests import ROOT, manifests, named
 from namespaces import missing as no_namespaces
 
-REASON = no_namespaces() or no_sandbox() or (None if shutil.which("redis-server") else "there is no redis-server")
+REASON = no_namespaces() or no_sandbox()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"pods cannot be emulated: {REASON}")
+
+
+@pytest.mark.parametrize(
+    ("directory", "sentence"),
+    [
+        ("k8s/nowhere", "k8s/nowhere cannot be rendered"),
+        ("k8s/examples/ray-job", "one RayService is emulated, and here are 0"),
+        ("k8s/overlays/hostnetwork", "hostNetwork: pods in the network of their machine cannot be emulated"),
+    ],
+)
+def test_what_cannot_be_emulated_is_told(directory, sentence, capsys):
+    """`k8s/emulate` ends with status 2 and a sentence, before anything is started."""
+    before = set(Path(tempfile.gettempdir()).glob("iocmng-emulation-*"))
+    with pytest.raises(SystemExit) as caught:
+        main([str(ROOT / directory)])
+    assert caught.value.code == 2
+    assert sentence in capsys.readouterr().err
+    assert set(Path(tempfile.gettempdir()).glob("iocmng-emulation-*")) <= before
+
+
+def test_a_secret_that_is_not_there_is_told(tmp_path):
+    """A Secret of the site's own is none of ours: a sentence names it, and nothing is left."""
+    objects = manifests("base")
+    redis = named(objects, "StatefulSet", "iocmng-redis")["spec"]["template"]["spec"]["containers"][0]
+    redis["env"][0]["valueFrom"]["secretKeyRef"]["name"] = "vault"
+    made = Cluster(objects, tmp_path / "cluster")
+    try:
+        with pytest.raises(NotEmulated, match="vault redis_password, a Secret that is not emulated"):
+            made.start_stateful_sets()
+    finally:
+        made.end()
+    assert leftovers_of(made) == []
 
 
 @pytest.fixture
