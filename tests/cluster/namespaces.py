@@ -70,6 +70,7 @@ class Machine:
         self.processes = []
         self.has_ended = False
         run("ip", "netns", "add", self.name)
+        self.inode = Path("/run/netns", self.name).stat().st_ino
         peer = ("peer", "name", "eth0", "netns", self.name)
         run("ip", "link", "add", self.link, "type", "veth", *peer)
         run("ip", "link", "set", self.link, "master", network.bridge, "up")

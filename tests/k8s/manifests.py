@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -140,6 +141,12 @@ def environment_of(objects: list[Manifest], container: Manifest) -> dict[str, Ma
     for variable in container.get("env", ()):
         found[variable["name"]] = variable.get("valueFrom", variable.get("value", ""))
     return found
+
+
+def in_bytes(quantity: str) -> int:
+    """Return a Kubernetes quantity such as 512Mi in bytes."""
+    number, unit = re.fullmatch(r"(\d+)([KMG]i)?", quantity).groups()  # type: ignore[union-attr]
+    return int(number) * 1024 ** " KMG".index((unit or " ")[0])
 
 
 def strings_of(value: Any) -> Iterator[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-from manifests import Manifest, cluster_of, environment_of, groups_of, of_kind
+from manifests import Manifest, cluster_of, environment_of, groups_of, in_bytes, of_kind
 from ray.scripts.scripts import start
 
 RAY_START = {
@@ -104,12 +104,6 @@ def _object_store(name: str, group: Manifest) -> Iterator[str]:
     requested = group["template"]["spec"]["containers"][0]["resources"]["requests"]["memory"]
     if store > in_bytes(requested):
         yield f"{name}: the object store is larger than the memory that the pod asks for"
-
-
-def in_bytes(quantity: str) -> int:
-    """Return a Kubernetes quantity such as 512Mi in bytes."""
-    number, unit = re.fullmatch(r"(\d+)([KMG]i)?", quantity).groups()  # type: ignore[union-attr]
-    return int(number) * 1024 ** " KMG".index((unit or " ")[0])
 
 
 def custom_resources(group: Manifest) -> dict[str, float]:

@@ -6,24 +6,19 @@ One walk, in the order of these tests, each of which begins where the one before
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 import yaml
 from emulation.cluster import Cluster
+from emulation.leftovers import leftovers_of
 from emulation.sandbox import missing as no_sandbox
 from emulation.walk import Walk
 from manifests import K8S, render
 from namespaces import missing as no_namespaces
 
-REASON = (
-    no_namespaces()
-    or no_sandbox()
-    or (None if shutil.which("redis-server") else "there is no redis-server (package redis-server)")
-)
+REASON = no_namespaces() or no_sandbox()
 pytestmark = [
     pytest.mark.skipif(REASON is not None, reason=f"pods cannot be emulated: {REASON}"),
     pytest.mark.slow,
@@ -63,31 +58,7 @@ def walk():
         yield made
     finally:
         cluster.end()
-    assert leftovers(cluster) == []
-
-
-def leftovers(cluster: Cluster) -> list[str]:
-    """Return what is still there of a cluster that has ended."""
-    machines = cluster.network.machines
-    links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
-    namespaces = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout.split()
-    named = [one.name for one in machines if one.name in namespaces]
-    names = [cluster.network.bridge, *(one.link for one in machines)]
-    linked = [name for name in names if f" {name}@" in links or f" {name}:" in links]
-    memory = [str(path) for one in machines for path in Path("/dev/shm").glob(f"iocmng-{one.name}")]
-    words = cluster.service.cluster_name.encode()
-    running = [
-        path.parent.name for path in Path("/proc").glob("[0-9]*/environ") if words in environment_of_process(path)
-    ]
-    return [*named, *linked, *memory, *running, *([str(cluster.root)] if cluster.root.exists() else [])]
-
-
-def environment_of_process(path: Path) -> bytes:
-    """Return the variables with which a process began; nothing of one that is gone."""
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
+    assert leftovers_of(cluster) == []
 
 
 @pytest.fixture
@@ -106,6 +77,11 @@ def test_the_main_job_runs_on_workers(walk, tell):
     tell(walk.do_the_main_job())
 
 
+def test_clients_reach_iocs_and_nothing_else(walk, tell):
+    """All ports of the IOCs are open to clients of EPICS, and nothing of Ray listens at an open port."""
+    tell(walk.look_at_the_doors())
+
+
 def test_a_heads_container_ends(walk, tell):
     """IOCs outlive the head's container; it starts again in its pod, and finds everything in Redis."""
     tell(walk.end_the_heads_container())
@@ -119,6 +95,11 @@ def test_a_heads_machine_is_lost(walk, tell):
 def test_a_heads_pod_is_deleted(walk, tell):
     """A drain ends the head in good order, and not the IOCs on workers."""
     tell(walk.delete_the_heads_pod())
+
+
+def test_a_workers_pod_is_deleted(walk, tell):
+    """A drain ends a worker in good order; its plugins run on the one that takes its place."""
+    tell(walk.delete_a_workers_pod())
 
 
 def test_a_workers_machine_is_lost(walk, tell):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import subprocess
 
 import yaml
 from docs_blocks import ROOT, blocks
-from emulation.epics_client import EpicsClient
 from manifests import K8S, named, pods_of, render
 from test_k8s_schemas import refusals
+
+from iocmng.core.name_servers import environment_lines, name_servers
 
 
 def test_the_directory_of_a_site(tmp_path):
@@ -34,18 +33,20 @@ def test_the_directory_of_a_site(tmp_path):
 
 
 def test_clients_inside_the_cluster(tmp_path):
-    """The page's program makes of GET /pvs the same name servers with which the emulated client reads PVs."""
-    (block,) = [one for one in blocks(ROOT / "docs/how-to/run-on-kubernetes.md") if "python3 -c" in one.text]
-    (program,) = re.findall(r"python3 -c '([^']+)'", block.text)
-    ports = ((5064, 5075), (5064, 5075), (40001, 40002))
-    pvs = [{"host": "10.0.0.7", "ca_port": ca, "pva_port": pva} for ca, pva in ports]
-    asked = json.dumps({"pvs": pvs, "count": 3})
-    done = subprocess.run(["python3", "-c", program], input=asked, capture_output=True, text=True, check=True)
-    given = EpicsClient("machine", pvs, "10.0.0.255", tmp_path / "log").by_name_servers
-    assert done.stdout.splitlines() == [
-        f'export {name}="{given[name]}"' for name in ("EPICS_CA_NAME_SERVERS", "EPICS_PVA_NAME_SERVERS")
-    ]
-    assert given["EPICS_PVA_NAME_SERVERS"] == "10.0.0.7:40002 10.0.0.7:5075"
+    """The page's block sets what the API tells of name servers, for all programs of the shell."""
+    (block,) = [one for one in blocks(ROOT / "docs/how-to/run-on-kubernetes.md") if "name-servers" in one.text]
+    plugin = {"name": "pump", "node": "n", "endpoint": {"host": "10.0.0.7", "ca_port": 40001, "pva_port": 40002}}
+    told = name_servers([plugin, {**plugin, "endpoint": {"host": "10.0.0.8", "ca_port": 5064, "pva_port": 5075}}])
+    answer = tmp_path / "answer"
+    answer.write_text("".join(f"{line}\n" for line in environment_lines(told)), encoding="ascii")
+    script = f"curl() {{ cat '{answer}'; }}\n{block.text}\nenv"
+    done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
+    assert {
+        "EPICS_CA_AUTO_ADDR_LIST=NO",
+        "EPICS_PVA_AUTO_ADDR_LIST=NO",
+        "EPICS_CA_NAME_SERVERS=10.0.0.7:40001 10.0.0.8:5064",
+        "EPICS_PVA_NAME_SERVERS=10.0.0.7:40002 10.0.0.8:5075",
+    } < set(done.stdout.splitlines())
 
 
 def test_the_emulation_of_the_page_is_there():

@@ -28,6 +28,10 @@ class Cluster:
     Args:
         objects: What `kubectl kustomize` printed.
         root: Directory for volumes and logs.
+
+    Attributes:
+        puts: How often the application was deployed, or tried to be.
+        empty_answers: How often the dashboard said that there is none. The operator then deploys it anew.
     """
 
     def __init__(self, objects: list[Manifest], root: Path) -> None:
@@ -42,6 +46,7 @@ class Cluster:
         self.client = self.network.machine()
         self.pods: list[Pod] = []
         self.puts = 0
+        self.empty_answers = 0
         self._numbers: dict[str, int] = {}
         self._services = [*of_kind(objects, "Service"), self.service.head_service()]
         self.publish()
@@ -167,10 +172,6 @@ class Cluster:
         answer = self._dashboard("GET", None)
         return answer.json()["applications"] if answer is not None and answer.is_success else None
 
-    def would_put_again(self) -> bool:
-        """Tell whether the operator, which asks the dashboard all the time, would deploy the application anew."""
-        return self.applications() == {}
-
     def _put(self) -> bool:
         self.puts += 1
         answer = self._dashboard("PUT", self.service.application)
@@ -178,6 +179,7 @@ class Cluster:
 
     def _runs(self) -> bool:
         found = self.applications()
+        self.empty_answers += found == {}
         for application in (found or {}).values():
             assert application["status"] != "DEPLOY_FAILED", application["message"]
         return bool(found) and all(one["status"] == "RUNNING" for one in found.values()) and self._answers()
@@ -202,8 +204,8 @@ class Cluster:
     def epics_client(self) -> EpicsClient:
         """Return a client inside the cluster that knows where IOCs are now, in the way of the how-to page."""
         with self.api() as http:
-            pvs = http.get("/pvs").raise_for_status().json()["pvs"]
-        return EpicsClient(self.client, pvs, f"{self.network.net}.255", self.root / "monitor.log")
+            told = http.get("/pvs/name-servers").raise_for_status().json()
+        return EpicsClient(self.client, told, f"{self.network.net}.255", self.root / "monitor.log")
 
 
 def _keys_of_the_secret() -> list[str]:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from namespaces import Machine
 from support import TOOLS, wait_for
@@ -28,17 +27,16 @@ class EpicsClient:
 
     Args:
         machine: Where it runs.
-        pvs: What GET /pvs has listed, with the ports at which IOCs are asked over TCP.
+        name_servers: What GET /pvs/name-servers has told: where IOCs are asked over TCP.
         broadcast: The address that reaches all machines, where the network has one.
         log: What the monitor has printed.
     """
 
-    def __init__(self, machine: Machine, pvs: list[dict[str, Any]], broadcast: str, log: Path) -> None:
+    def __init__(self, machine: Machine, name_servers: dict[str, str], broadcast: str, log: Path) -> None:
         self._machine, self._log = machine, log
         quiet = {"EPICS_CA_AUTO_ADDR_LIST": "NO", "EPICS_PVA_AUTO_ADDR_LIST": "NO"}
         self.by_name_servers = quiet | {
-            "EPICS_CA_NAME_SERVERS": " ".join(sorted({f"{pv['host']}:{pv['ca_port']}" for pv in pvs})),
-            "EPICS_PVA_NAME_SERVERS": " ".join(sorted({f"{pv['host']}:{pv['pva_port']}" for pv in pvs})),
+            **{name: name_servers[name] for name in ("EPICS_CA_NAME_SERVERS", "EPICS_PVA_NAME_SERVERS")},
             "EPICS_CA_ADDR_LIST": "",
             "EPICS_PVA_ADDR_LIST": "",
         }
@@ -66,13 +64,14 @@ class EpicsClient:
     def monitored(self, pv: str) -> Iterator[Callable[[], list[int]]]:
         """Follow a PV that counts over one connection; what comes out returns all values so far."""
         with self._log.open("wb") as file:
-            command = self._command(TOOLS / "camonitor", "-t", "n", pv)
+            command = self._command(TOOLS / "camonitor", "-w", "10", "-t", "n", pv)
             process = subprocess.Popen(command, env=os.environ | self.by_name_servers, stdout=file, stderr=file)
 
         def values() -> list[int]:
             lines = self._log.read_text(encoding="utf-8").splitlines()
-            # A line that tells of a lost connection has no number, and so is seen as well.
-            return [int(line.split()[-1]) for line in lines if line.startswith(f"{pv} ")]
+            words = [line.split()[-1] for line in lines if line.startswith(f"{pv} ")]
+            assert all(word.isdecimal() for word in words), f"the connection was lost: {lines}"
+            return [int(word) for word in words]
 
         try:
             wait_for(values, f"{pv} is monitored")

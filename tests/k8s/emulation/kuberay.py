@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from manifests import Manifest, cluster_of, of_kind
-from operator_rules import in_bytes
+from manifests import Manifest, cluster_of, in_bytes, of_kind
 
 GCS_PORT = 6379
 DASHBOARD_PORT = 8265

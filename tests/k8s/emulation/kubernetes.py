@@ -107,6 +107,17 @@ def target_port(service: Manifest, pod: Manifest) -> int:
     return number
 
 
+def opened(policy: Manifest) -> set[tuple[str, int]]:
+    """Return the protocols and ports that a network policy opens to everybody."""
+    return {
+        (port["protocol"], number)
+        for rule in policy["spec"]["ingress"]
+        if "from" not in rule
+        for port in rule["ports"]
+        for number in range(port["port"], port.get("endPort", port["port"]) + 1)
+    }
+
+
 def names_of(service: Manifest) -> list[str]:
     """Return the names by which pods of the same namespace find a headless service."""
     name, namespace = service["metadata"]["name"], service["metadata"].get("namespace", "default")

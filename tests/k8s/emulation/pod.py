@@ -176,6 +176,17 @@ class Pod:
                     return one
         return None
 
+    def listeners(self) -> dict[int, str]:
+        """Return the TCP ports at which somebody listens on its address, each with the name of the process."""
+        printed = run("ip", "netns", "exec", self.machine.name, "ss", "-Hltnp").stdout
+        found: dict[int, str] = {}
+        for line in printed.splitlines():
+            _, _, _, local, _, *process = line.split(maxsplit=5)
+            host, _, port = local.rpartition(":")
+            if host != "127.0.0.1":
+                found[int(port)] = process[0].split('"')[1] if process else "?"
+        return found
+
     def tail(self, lines: int = 15) -> str:
         """Return the end of its log."""
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
@@ -199,7 +210,7 @@ class Pod:
             )
 
     def _all_variables(self, container: Manifest) -> dict[str, str]:
-        return image_environment() | self._environment(self.manifest, container)
+        return image_environment() | {"HOSTNAME": self.name} | self._environment(self.manifest, container)
 
     def _mounts(self, container: Manifest) -> list[Mount]:
         mounts = [Mount(self.directory / "passwd", "/etc/passwd", True), Mount(self.hosts, "/etc/hosts", True)]

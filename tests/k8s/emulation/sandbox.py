@@ -23,8 +23,14 @@ PASSWD = "root:x:0:0::/root:/bin/sh\nredis:x:999:999::/data:/bin/sh\niocmng:x:10
 
 
 def missing() -> str | None:
-    """Return why no sandbox can be made here, or None."""
-    packages = {"bwrap": "bubblewrap", "setpriv": "util-linux", "nsenter": "util-linux"}
+    """Return which program is not here that sandboxes, or what runs in them, need; None: all are."""
+    packages = {
+        "bwrap": "bubblewrap",
+        "setpriv": "util-linux",
+        "nsenter": "util-linux",
+        "ss": "iproute2",
+        "redis-server": "redis-server",
+    }
     for program, package in packages.items():
         if shutil.which(program) is None:
             return f"there is no `{program}` (package {package})"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import httpx
-from manifests import Manifest, environment_of
+from manifests import Manifest, environment_of, of_kind
 from support import make_repository, wait_for
 
 from .cluster import Cluster
+from .kubernetes import opened
 from .pod import Pod
 
 TASK = """\
@@ -77,6 +79,19 @@ class Walk:
             self._write(name, 4.0)
         return f"{FIRST} and {SECOND} run on workers; a client in another pod reads and writes their PVs"
 
+    def look_at_the_doors(self) -> str:
+        """What the network policy opens to clients of EPICS leads to IOCs, and all IOCs are behind it."""
+        policies = [one for one in of_kind(self.cluster.objects, "NetworkPolicy") if "epics" in one["metadata"]["name"]]
+        ports = {port for policy in policies for protocol, port in opened(policy) if protocol == "TCP"}
+        for worker in self.cluster.workers:
+            reached = {port: name for port, name in worker.listeners().items() if port in ports}
+            strangers = {port: name for port, name in reached.items() if not name.startswith("ray::Plugin")}
+            check(not strangers, f"clients of EPICS reach {strangers} on {worker.name}")
+        for name in self._plugins:
+            own = {self._plugin(name)["endpoint"][key] for key in ("ca_port", "pva_port")}
+            check(own <= ports, f"{name} listens at {own}, of which no network policy knows")
+        return "the network policy for EPICS opens the ports of the IOCs, and none of Ray's"
+
     def end_the_heads_container(self) -> str:
         """The head's container is killed; the kubelet starts it again in the same pod."""
         return self._lose_the_head("the container of the head ended", self._end_container)
@@ -89,21 +104,32 @@ class Walk:
         """The head's pod is deleted in good order, as for a drain; the operator makes another one."""
         return self._lose_the_head("the pod of the head was deleted", self._delete_pod)
 
+    def delete_a_workers_pod(self) -> str:
+        """A worker's pod is deleted in good order, as for a drain: its plugins run on the one that takes its place."""
+        seconds = self._lose_a_worker(Pod.delete)
+        return f"the pod of a worker was deleted: its plugins ran elsewhere after {seconds:.0f} s, with first values"
+
     def lose_a_workers_machine(self) -> str:
         """A worker's pod is gone without a word: after the lease its plugins run on the one that takes its place."""
+        seconds = self._lose_a_worker(Pod.kill)
+        check(seconds > self._lease(), "plugins were started elsewhere while the lost worker could still serve them")
+        return f"the machine of a worker was lost: its plugins ran elsewhere after {seconds:.0f} s, with first values"
+
+    def _lose_a_worker(self, lose: Callable[[Pod], None]) -> float:
+        """Lose the worker of the first plugin, and get another one; return the seconds until all plugins run again."""
         cluster = self.cluster
         lost = self._worker_of(FIRST)
+        self._write(FIRST, 7.0)
         begin = time.monotonic()
-        lost.kill()
+        lose(lost)
         cluster.remove(lost)
         cluster.start_worker(cluster.group_of(lost))
         limit = self._lease() + 120
         for name in self._plugins:
             wait_for(lambda name=name: self._runs_elsewhere(name, lost), f"{name} runs elsewhere", limit, 0.5)
         seconds = time.monotonic() - begin
-        check(seconds > self._lease(), "plugins were started elsewhere while the lost worker could still serve them")
         wait_for(lambda: self._reads(FIRST, 1.5), f"{FIRST} begins anew with the values of its config.yaml")
-        return f"the machine of a worker was lost: its plugins ran elsewhere after {seconds:.0f} s, with first values"
+        return seconds
 
     # --- ways to lose a head
 
@@ -128,7 +154,8 @@ class Walk:
 
     def _lose_the_head(self, words: str, lose: Callable[[], None]) -> str:
         """Lose a head and get it back; PVs go on, processes stay, and nobody deploys the application again."""
-        before, processes, puts = self._processes(), self._host_processes(), self.cluster.puts
+        before, processes = self._processes(), self._host_processes()
+        deployed = self.cluster.puts, self.cluster.empty_answers
         client = self.cluster.epics_client()
         pv = f"{self._plugin(FIRST)['pv_prefix']}:HEARTBEAT"
         begin = time.monotonic()
@@ -138,16 +165,17 @@ class Walk:
             self.cluster.wait_until_running()
             seconds = time.monotonic() - begin
             counted = beats()
-        check(counted == list(range(counted[0], counted[-1] + 1)), f"{pv} has missed a beat: {counted}")
-        check(len(counted) > seconds - 5, f"{pv} has stopped: {len(counted)} beats in {seconds:.0f} s")
-        check(self._processes() == before, f"plugins are not what they were: {before}, now {self._processes()}")
+        longest = max(after - one for one, after in pairwise(counted))
+        check(1 <= longest <= 3, f"{pv} was still for {longest} s: {counted}")
+        check(counted[-1] - counted[0] > seconds - 5, f"{pv} has stopped: {counted}, and {seconds:.0f} s have passed")
+        check((self.cluster.puts, self.cluster.empty_answers) == deployed, "the application was not in Redis")
+        wait_for(lambda: self._processes() == before, f"plugins are what they were: {before}", 60, 0.5)
         check(self._host_processes() == processes, "the processes of plugins are others than before")
-        check(not self.cluster.would_put_again() and self.cluster.puts == puts, "the application was not in Redis")
         self._obeys()
         self._add(f"emulated-{len(self._plugins) + 1}")
         return (
             f"{words}: the API was back after {seconds:.0f} s without another PUT; the IOCs went on in their processes "
-            "without missing a beat, obey, and another one was added"
+            "on one connection, obey, and another one was added"
         )
 
     # --- plugins
