@@ -7,13 +7,15 @@ server does the same in tests/cluster/test_pvs_from_outside.py.
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from docs_blocks import ROOT, blocks
 from epics_clients import listening, ports_of
 from ioc_process import PLUGINS, RUN
 from namespaces import missing
 from routed_network import RoutedNetwork
-from support import TOOLS
+from support import TOOLS, wait_for
 
 from iocmng.core.name_servers import environment_lines, name_servers
 from iocmng.core.port_range import PortRange
@@ -21,6 +23,7 @@ from iocmng.core.port_range import PortRange
 REASON = missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
+PAGE = ROOT / "docs/how-to/reach-pvs-from-outside.md"
 PORTS = PortRange(5100, 5105)
 
 CAGET = f"{TOOLS}/caget -t -n -w"
@@ -127,3 +130,46 @@ def test_iocs_are_found_by_the_lists_alone(network, iocs, tmp_path):
     with forwarding(network, machine.address):
         write_lists((one, two), tmp_path, machine.address, network.address)
         assert found(outsider, pvs, tmp_path) == ["1"] * 4
+
+
+@pytest.mark.slow
+def test_a_gateway_of_pv_access(network, iocs, start, tmp_path):
+    """Pvagw, with the page's configuration, serves the IOCs to clients that know it alone, `pvget` of EPICS Base too.
+
+    An IOC that is started again on other ports of the list is found again by itself.
+    """
+    machine, (one, two) = iocs
+    gateway, client = network.machine(), network.machine()
+    (block,) = [one for one in blocks(PAGE) if one.title == "gateway.json"]
+    text = block.text.replace("192.168.7.20", machine.address).replace("192.0.2.10", gateway.address)
+    (tmp_path / "gateway.json").write_text(text)
+    gateway.start(f"{Path(sys.executable).parent}/pvagw gateway.json", tmp_path / "gateway.log", cwd=tmp_path)
+    known = {"EPICS_PVA_ADDR_LIST": gateway.address, "EPICS_PVA_AUTO_ADDR_LIST": "NO"}
+
+    def seen(ioc):
+        done = client.ask(f"{TOOLS}/pvget -w 2 {ioc.pv('ENABLE')}", tmp_path, **known)
+        return "ENABLED" in done.stdout
+
+    for ioc in (one, two):
+        wait_for(lambda ioc=ioc: seen(ioc), f"{ioc.prefix} is served by the gateway", 30)
+    assert client.ask(f"{PVGET} 10 {one.pv('ENABLE')}", tmp_path, **known).stdout.split() == ["1"]
+    before = ports_of(one)
+    assert one.stop() == 0
+    with taken(machine, before):
+        command = ("ip", "netns", "exec", machine.name, *RUN)
+        again = start(PLUGINS / "triggered", command=command, after=one, IOCMNG_EPICS_PORTS=str(PORTS))
+        assert ports_of(again.wait_until_serving()) != before
+        wait_for(lambda: seen(again), "the IOC is found on its new ports", 60)
+
+
+@contextmanager
+def taken(machine, ports):
+    """Let another program of a machine have ports, as long as the block takes."""
+    script = "import socket, sys; held = [socket.create_server(('', int(port))) for port in sys.argv[1:]]; input()"
+    command = ["ip", "netns", "exec", machine.name, sys.executable, "-c", script, *map(str, ports)]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE)
+    try:
+        wait_for(lambda: listening(holder.pid) == set(ports), "the ports are taken")
+        yield
+    finally:
+        holder.communicate(b"\n")

@@ -13,6 +13,8 @@ from emulation.epics_client import EpicsClient
 from manifests import K8S, named, pods_of, render
 from test_k8s_schemas import refusals
 
+from iocmng.settings import load_settings
+
 
 def test_the_directory_of_a_site(tmp_path):
     """The page's kustomization changes the beamline, the plugins and the tag, and what comes out is legal."""
@@ -54,9 +56,27 @@ def test_the_emulation_of_the_page_is_there():
     assert "usage: k8s/emulate" in done.stdout
 
 
+def test_the_directory_of_a_site_with_one_service(tmp_path):
+    """The page on PVs from outside adds the range, its Service and the public host, and what comes out is legal."""
+    (block,) = [
+        one for one in blocks(ROOT / "docs/how-to/reach-pvs-from-outside.md") if one.title == "kustomization.yaml"
+    ]
+    text = block.text.replace("https://github.com/infn-epics/epik8s-beamline-controller//", "").replace("?ref=main", "")
+    assert text.count("- k8s/") == 2
+    text = text.replace("- k8s/", f"- {os.path.relpath(K8S, tmp_path.resolve())}/")
+    (tmp_path / "kustomization.yaml").write_text(text, encoding="utf-8")
+    objects = [one for one in yaml.safe_load_all(render(tmp_path.resolve())) if one]
+    settings = named(objects, "ConfigMap", "iocmng-settings")["data"]
+    assert (settings["IOCMNG_EPICS_PORTS"], settings["IOCMNG_EPICS_PUBLIC_HOST"]) == ("5100-5119", "iocs.example.org")
+    assert len(named(objects, "Service", "iocmng-epics")["spec"]["ports"]) == 20
+    load_settings(epics_public_host=settings["IOCMNG_EPICS_PUBLIC_HOST"], epics_ports=settings["IOCMNG_EPICS_PORTS"])
+    assert refusals(named(objects, "Service", "iocmng-epics")) == []
+
+
 def test_the_components_and_overlays_of_the_page_are_there():
-    """Each directory below k8s/ that the page names has a kustomization."""
-    text = (ROOT / "docs/how-to/run-on-kubernetes.md").read_text(encoding="utf-8")
+    """Each directory below k8s/ that the pages name has a kustomization."""
+    pages = ("run-on-kubernetes.md", "reach-pvs-from-outside.md")
+    text = "\n".join((ROOT / "docs/how-to" / page).read_text(encoding="utf-8") for page in pages)
     named_ones = {word.strip("`.,:;") for word in text.split() if word.startswith("`k8s/")}
     named_ones -= {"k8s/", "k8s/secret.example.yaml", "k8s/emulate"}
     assert len(named_ones) >= 10
