@@ -25,8 +25,11 @@ def name_servers(
     # A dictionary as a set that keeps the order.
     addresses = dict.fromkeys((server["host"], server["ca_port"], server["pva_port"]) for server in servers)
     if ports is not None:
-        hosts = dict.fromkeys(host for host, _, _ in addresses)
-        addresses |= dict.fromkeys((host, *pair) for host in hosts for pair in ports.all_pairs())
+        hosts = {host for host, _, _ in addresses}
+        # In an order that does not tell which ones are taken, so that the lists change with the nodes alone.
+        addresses = dict.fromkeys(
+            sorted(addresses.keys() | {(host, *pair) for host in hosts for pair in ports.all_pairs()})
+        )
     return {
         CA_VARIABLE: " ".join(f"{host}:{ca_port}" for host, ca_port, _ in addresses),
         PVA_VARIABLE: " ".join(f"{host}:{pva_port}" for host, _, pva_port in addresses),
