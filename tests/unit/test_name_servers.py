@@ -53,6 +53,7 @@ def test_the_public_host_of_a_node_wins_over_that_of_the_site():
     both = [plugin("a", public_host="a.example.org"), plugin("b", ca_port=5102)]
     assert lists(name_servers(both))[0] == "a.example.org:5100 10.0.0.1:5102"
     assert lists(name_servers(both, "iocs.example.org"))[0] == "a.example.org:5100 iocs.example.org:5102"
+    assert lists(name_servers(both, "iocs.example.org", inside=True))[0] == "10.0.0.1:5100 10.0.0.1:5102"
 
 
 def test_a_whole_range():

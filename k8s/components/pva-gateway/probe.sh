@@ -2,7 +2,7 @@
 set -eu
 . /tmp/iocmng.env
 known=" $EPICS_PVA_NAME_SERVERS "
-wget -q -T 5 -O /tmp/now.env "$IOCMNG_URL/api/v1/pvs/name-servers?whole_range=true&format=env" || exit 0
+wget -q -T 5 -O /tmp/now.env "$IOCMNG_URL/api/v1/pvs/name-servers?whole_range=true&inside=true&format=env" || exit 0
 . /tmp/now.env
 for address in $EPICS_PVA_NAME_SERVERS; do
   case $known in

@@ -1,6 +1,6 @@
 # Ask the API for all addresses at which IOCs may be, write them into the configuration, and become the gateway.
 set -eu
-wget -q -T 10 -O /tmp/iocmng.env "$IOCMNG_URL/api/v1/pvs/name-servers?whole_range=true&format=env"
+wget -q -T 10 -O /tmp/iocmng.env "$IOCMNG_URL/api/v1/pvs/name-servers?whole_range=true&inside=true&format=env"
 . /tmp/iocmng.env
 if [ -z "$EPICS_PVA_NAME_SERVERS" ]; then
   echo "no IOC answers yet; Kubernetes starts this again" >&2
