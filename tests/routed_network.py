@@ -48,7 +48,8 @@ class RoutedNetwork:
         """Take all of it away."""
         for machine in self.machines:
             machine.end()
-        run("ip", "netns", "delete", self.router)  # the links go with it
+        run("ip", "link", "delete", self.link)
+        run("ip", "netns", "delete", self.router)
 
 
 class RoutedMachine(Machine):
@@ -57,6 +58,7 @@ class RoutedMachine(Machine):
     def __init__(self, network: RoutedNetwork, number: int, sees_others: bool):
         self.name, self.address = f"iocn{network.id}-{number}", f"{network.net}.{number}"
         self.processes = []
+        self.has_ended = False
         run("ip", "netns", "add", self.name)
         peer = ("peer", "name", f"end{number}", "netns", network.router)
         run("ip", "-n", self.name, "link", "add", "eth0", "type", "veth", *peer)
@@ -68,6 +70,10 @@ class RoutedMachine(Machine):
         if sees_others:
             run("ip", "-n", self.name, "route", "add", "default", "via", network.address)
         run("ip", "route", "add", self.address, "via", network.address, "src", network.own)
+
+    def delete_link(self) -> None:
+        """Take away both ends."""
+        run("ip", "-n", self.name, "link", "delete", "dev", "eth0")
 
     def ask(self, command: str, directory: Path, limit: float = 60, **environment: str) -> subprocess.CompletedProcess:
         """Run a shell command here, with no other EPICS settings than these; return what it printed."""

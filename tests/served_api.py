@@ -147,8 +147,8 @@ class ServedApi:
         runs: What becomes of runs.
     """
 
-    def __init__(self, port: int, controller: FakeController, runs: ScriptedRuns) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, place: str, controller: FakeController, runs: ScriptedRuns) -> None:
+        self.url = f"http://{place}"
         self.controller = controller
         self.runs = runs
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -167,12 +167,17 @@ class ServedApi:
 
 @contextmanager
 def served(
-    controller: FakeController, port: int = 0, *, scripted_runs: bool = True, **settings: Any
+    controller: FakeController,
+    port: int = 0,
+    *,
+    address: str = "127.0.0.1",
+    scripted_runs: bool = True,
+    **settings: Any,
 ) -> Iterator[ServedApi]:
     """Serve the API on a fake Controller until the block ends; its runs follow a script unless told otherwise."""
     runs = ScriptedRuns()
-    with socket.create_server(("127.0.0.1", port)) as listener:
-        api = ServedApi(listener.getsockname()[1], controller, runs)
+    with socket.create_server((address, port)) as listener:
+        api = ServedApi(f"{address}:{listener.getsockname()[1]}", controller, runs)
         app = application(controller, streams=STREAMS, **settings)
 
         @asynccontextmanager

@@ -96,10 +96,13 @@ def pvs(
     whole_range: Annotated[
         bool, typer.Option("--whole-range", help="With --name-servers: all ports of IOCMNG_EPICS_PORTS on each node.")
     ] = False,
+    inside: Annotated[
+        bool, typer.Option("--inside", help="With --name-servers: nodes at their own addresses, not the public ones.")
+    ] = False,
 ) -> None:
     """List the PVs and where they are served."""
-    if name_servers or whole_range:
-        _show_name_servers(session, session.client.name_servers(name, whole_range=whole_range))
+    if name_servers or whole_range or inside:
+        _show_name_servers(session, session.client.name_servers(name, whole_range=whole_range, inside=inside))
         return
     told = session.client.pvs(name)
     if session.output.as_json:

@@ -239,17 +239,16 @@ def pvs(name: str | None = None) -> Call[PvList]:
     return Call("GET", "/pvs", {"plugin": name})
 
 
-def name_servers(name: str | None = None, *, whole_range: bool = False) -> Call[NameServers]:
+def name_servers(name: str | None = None, *, whole_range: bool = False, inside: bool = False) -> Call[NameServers]:
     """Return what a client sets that no broadcast reaches, EPICS_CA_NAME_SERVERS and EPICS_PVA_NAME_SERVERS.
 
     Args:
         name: Only the IOC of this plugin.
-        whole_range: List all ports of IOCMNG_EPICS_PORTS on each node, so that the lists hold when plugins move.
-
-    Raises:
-        InvalidRequest: If the server has no such range.
+        whole_range: List all ports of IOCMNG_EPICS_PORTS on each node; InvalidRequest if the server has no such range.
+        inside: List nodes at their own addresses, for clients in their network.
     """
-    return Call("GET", "/pvs/name-servers", {"plugin": name, "whole_range": "true" if whole_range else None})
+    query = {"plugin": name, "whole_range": "true" if whole_range else None, "inside": "true" if inside else None}
+    return Call("GET", "/pvs/name-servers", query)
 
 
 def submit_job(name: str, parameters: Parameters | None = None, *, timeout: float | None = None) -> Call[RunStarted]:

@@ -157,9 +157,8 @@ class PluginProcess:
         """
         assert self._host is not None
         self._renew(lease, since)
-        ca_port, pva_port = await asyncio.wrap_future(self._host.thread.submit(self._host.serve))
+        ports = await asyncio.wrap_future(self._host.thread.submit(self._host.serve))
         report = await self.set_running(True) if running else self._host.report()
-        ports = ca_port, pva_port
         endpoint = Endpoint(machine_address(), *ports, os.getpid(), own_node(), self._records, public_host())
         self._served = Served(self._spec, self._bundle, self._facts, endpoint, report, running, self._words)
         return endpoint, report, now()

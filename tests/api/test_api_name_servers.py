@@ -87,9 +87,11 @@ async def test_a_query_that_is_none(client: httpx.AsyncClient, query: str) -> No
 
 
 async def test_the_sites_public_host(serving: Serving, controller: FakeController) -> None:
-    """IOCMNG_EPICS_PUBLIC_HOST stands for the nodes that say nothing of themselves."""
+    """IOCMNG_EPICS_PUBLIC_HOST stands for the nodes that say nothing of themselves; ?inside=true for none."""
     async with serving(controller, epics_public_host="iocs.example.org") as client:
         told = (await client.get(PATH)).json()
+        inside = (await client.get(f"{PATH}?inside=true")).json()
+    assert inside["EPICS_CA_NAME_SERVERS"] == "10.0.0.1:5100 10.0.0.1:5102 10.0.0.2:5100"
     assert told["EPICS_CA_NAME_SERVERS"] == "iocs.example.org:5100 iocs.example.org:5102 iocs-2.example.org:5100"
 
 

@@ -59,6 +59,17 @@ NOT_RUN = {
         )
     },
     **{
+        ("docs/how-to/reach-pvs-from-outside.md", head): reason
+        for head, reason in {
+            "iocmng pvs --whole-range > iocmng.env": "needs a range; tests/cluster/test_pvs_from_outside.py",
+            "export IOCMNG_EPICS_PUBLIC_HOST=iocs.example.org": "tests/api/test_api_name_servers.py",
+            "ray start --address=HEAD:6379 --labels=iocmng/epics-public-host=iocs-a.example.org": "needs a second node",
+            "python3 k8s/components/epics-ports/generate.py 5200-5299 epics-ports": "tests/k8s/test_k8s_epics_ports.py",
+            "pvagw gateway.json": "tests/ioc/test_pvs_without_broadcast.py",
+            "export EPICS_PVA_ADDR_LIST=192.0.2.10 EPICS_PVA_AUTO_ADDR_LIST=NO": "another network",
+        }.items()
+    },
+    **{
         ("docs/how-to/run-on-kubernetes.md", head): "needs a cluster; tests/k8s renders and checks it"
         for head in (
             "kubectl create namespace iocmng",

@@ -182,6 +182,7 @@ SCENARIOS: dict[str, Scenario] = {
             "pvs --name-servers",
             "pvs --name-servers --json",
             "pvs scan --name-servers",
+            "pvs scan --name-servers --inside",
             "pvs none --name-servers",
             "pvs --whole-range",
         ],

@@ -120,9 +120,12 @@ class Machine:
         for process in self.processes:
             process.wait(5)
         # The link would go with the namespace, but that stays as long as the kernel has work to do for it.
-        run("ip", "link", "delete", self.link)
+        self.delete_link()
         run("ip", "netns", "delete", self.name)
         self.has_ended = True
+
+    def delete_link(self):
+        run("ip", "link", "delete", self.link)
 
 
 class Watch(threading.Thread):

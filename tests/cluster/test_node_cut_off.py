@@ -79,9 +79,10 @@ class Site:
         self.server = ServerOn(self.head, self.root, "CUT", ENVIRONMENT | own).wait_until_ready()
 
     def join(self, machine, resources):
+        label = "--labels=iocmng/epics-public-host=worker.example.org" if machine is self.worker else ""
         own_files = f"mount --bind '{self.worker_files}' {self.root}/plugins &&"
         mounts = own_files if machine is self.worker else ""
-        self._ray(machine, f"--address={self.head.address}:6379 --num-cpus=1", resources, mounts)
+        self._ray(machine, f"--address={self.head.address}:6379 --num-cpus=1 {label}", resources, mounts)
 
     def _ray(self, machine, options, resources, mounts=""):
         given = f"--resources='{json.dumps(resources)}' --node-ip-address={machine.address} --disable-usage-stats"
@@ -104,6 +105,7 @@ def add(site, name, config="", files=None, resource="arm"):
     wait_for(lambda: site.server.add(name, files).status_code == 201, f"{name} is added", 60)
     plugin = site.server.get(name)
     assert plugin["endpoint"]["host"] == site.worker.address
+    assert plugin["endpoint"]["public_host"] == "worker.example.org"
     assert site.worker.serves(f"CUT:{name.upper()}:HEARTBEAT")
     return plugin
 

@@ -25,6 +25,7 @@ ServersOf = Annotated[str | None, Query(description="Only the IOC of this plugin
 WholeRange = Annotated[
     bool, Query(description="List all ports of IOCMNG_EPICS_PORTS on each node, so that the lists hold for longer.")
 ]
+Inside = Annotated[bool, Query(description="List nodes at their own addresses, for clients in their network.")]
 Format = Annotated[
     Literal["json", "env"] | None,
     Query(description="env: two lines for a shell or systemd's EnvironmentFile. Unset: as Accept asks."),
@@ -58,12 +59,14 @@ async def list_name_servers(
     request: Request,
     plugin: ServersOf = None,
     whole_range: WholeRange = False,
+    inside: Inside = False,
     format: Format = None,  # noqa: A002 - the query is called so
 ) -> Response:
     """Answer with what a client sets to find the IOCs of all plugins, or of one."""
     settings = context_of(request).settings
     ports = _whole_range(settings) if whole_range else None
-    told = name_servers(_chosen(follower_of(request), plugin), settings.epics_public_host, ports)
+    plugins = _chosen(follower_of(request), plugin)
+    told = name_servers(plugins, settings.epics_public_host, ports, inside=inside)
     if format == "env" or (format is None and _wants_text(request.headers.get("accept", ""))):
         return PlainTextResponse("".join(f"{line}\n" for line in environment_lines(told)))
     return json_answer(encode(told))
