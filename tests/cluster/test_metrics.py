@@ -78,6 +78,7 @@ def test_a_plugins_life_in_figures(server):
     assert 'plugin="pump"' not in seen.text()
 
 
+@pytest.mark.thorough
 def test_runs_and_starts_in_figures(server):
     """Runs by their result, starts by cause and outcome, and the calls of the API, which Ray Serve counts."""
     seen = Endpoint(server.metrics_port)
