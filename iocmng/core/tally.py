@@ -95,15 +95,16 @@ class Tally:
 
     def keep(self, plugins: Collection[str]) -> None:
         """Forget what was counted for plugins that are no longer there."""
+        there = {None, *plugins}
         for table in (self._counts, self._buckets):
-            for metric, tags in [key for key in table if _plugin(*key) not in (None, *plugins)]:
+            for metric, tags in [key for key in table if _plugin(*key) not in there]:
                 del table[metric, tags]
 
     def samples(self) -> Iterator[Sample]:
-        """Yield everything that was counted."""
-        for (metric, tags), value in self._counts.items():
+        """Yield everything that was counted; between two of them, more may be counted."""
+        for (metric, tags), value in list(self._counts.items()):
             yield sample(metric, value, *tags)
-        for (metric, tags), buckets in self._buckets.items():
+        for (metric, tags), buckets in list(self._buckets.items()):
             yield from spread_samples(metric, buckets.spread(), *tags)
 
 

@@ -16,7 +16,7 @@ from iocmng.core.pv_access import access_rules
 from iocmng.core.pv_fields import Direction, PvValue, Severity
 from iocmng.core.pvs import DeclaredPv
 from iocmng.core.spec import RecordInfo
-from iocmng.epics.connections import connections_at
+from iocmng.epics.connections import Connections
 from iocmng.epics.loader import build_ioc, load_epics, server_ports
 from iocmng.epics.ports import ClaimedPorts
 from iocmng.epics.put_log import PutLog
@@ -99,7 +99,7 @@ class SoftIoc:
         self._claimed: ClaimedPorts | None = None
         self._told: Callable[[ClientPut], None] = lambda put: None
         self._put_log: PutLog | None = None
-        self._served_at: tuple[int, int] | None = None
+        self._connections: Connections | None = None
 
     def listen(self, told: Callable[[ClientPut], None]) -> None:
         """Have each put of a client told once it is done, in a thread that must not be held up; before build()."""
@@ -112,7 +112,7 @@ class SoftIoc:
 
     def clients(self) -> tuple[int, int] | None:
         """Return how many clients are connected by Channel Access and by PV Access; None where that is not known."""
-        return None if self._served_at is None else connections_at(*self._served_at)
+        return None if self._connections is None else self._connections.count()
 
     def build(
         self, pv_prefix: str, pvs: Sequence[DeclaredPv], on_write: Callable[[str, PvValue], None]
@@ -175,8 +175,9 @@ class SoftIoc:
         if self._claimed is not None:
             self._claimed.remember()
         load_epics().db.iocRun()
-        self._served_at = server_ports()
-        return self._served_at
+        ports = server_ports()
+        self._connections = Connections(*ports)
+        return ports
 
     def get(self, name: str) -> PvValue:
         """Return the value of a PV; an enum's is the number of its state.

@@ -2,7 +2,7 @@
 
 import socket
 
-from iocmng.epics.connections import connections_at
+from iocmng.epics.connections import Connections, connections_at
 
 
 def test_connections_are_counted_by_the_port_that_they_were_made_to():
@@ -22,3 +22,13 @@ def test_connections_are_counted_by_the_port_that_they_were_made_to():
         assert connections_at(*ports) == (1, 1)
         for one in (*accepted, *clients):
             one.close()
+
+
+def test_a_count_is_good_for_a_while():
+    """A process that reports each second does not count each second."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connections = Connections(server.getsockname()[1], 1)
+        assert connections.count() == (0, 0)
+        with socket.create_connection(server.getsockname()), server.accept()[0]:
+            assert connections.count() == (0, 0)
+            assert connections_at(server.getsockname()[1], 1) == (1, 0)
