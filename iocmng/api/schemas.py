@@ -37,8 +37,12 @@ class Validation(Answer):
     """Outcome of a plugin's checks."""
 
     ok: bool
-    errors: list[FailedCheck]
+    errors: list[str]
+    """One text for each failed check."""
+    failures: list[FailedCheck]
+    """The same, in parts."""
     warnings: list[str]
+    """What is taken, and should be written in another way."""
 
 
 class FailedValidation(Answer):

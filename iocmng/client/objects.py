@@ -26,7 +26,8 @@ class Validation(TypedDict):
     """Outcome of a plugin's checks."""
 
     ok: bool
-    errors: list[FailedCheck]
+    errors: list[str]
+    failures: list[FailedCheck]
     warnings: list[str]
 
 

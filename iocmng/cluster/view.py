@@ -16,7 +16,7 @@ from iocmng.core.secrets import without_secrets
 from iocmng.core.source import GitSource
 from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, PluginStatus
 from iocmng.core.state import Generation
-from iocmng.core.validation import validation
+from iocmng.core.validation import shown_validation
 
 
 def shown_status(status: PluginStatus) -> str:
@@ -88,7 +88,7 @@ def plugin_view(
         "auto_start": spec.auto_start,
         "auto_start_on_boot": spec.auto_start_on_boot,
         "autostart_order": spec.autostart_order,
-        "validation": validation(status.failures, facts.warnings if facts else ()),
+        "validation": shown_validation(status.failures, facts.warnings if facts else ()),
         "restarts": status.restarts,
         "crashes": status.crashes,
         "last_exit": status.last_exit,

@@ -19,6 +19,12 @@ def validation(failures: Sequence[CheckFailure], warnings: Sequence[str] = ()) -
     return {"ok": not failures, "errors": [failure.to_dict() for failure in failures], "warnings": list(warnings)}
 
 
+def shown_validation(failures: Sequence[CheckFailure], warnings: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the `validation` of a plugin object: its `errors` are texts, which dashboards of 2.x show as they are."""
+    texts = [str(failure) for failure in failures]
+    return {**validation(failures, warnings), "errors": texts, "failures": [failure.to_dict() for failure in failures]}
+
+
 class StepState(StrEnum):
     """What became of one check."""
 

@@ -43,7 +43,7 @@ def plugin_object(name: str, kind: str | None = "task", **changes: Any) -> dict[
         "auto_start": True,
         "auto_start_on_boot": None,
         "autostart_order": None,
-        "validation": {"ok": True, "errors": [], "warnings": []},
+        "validation": {"ok": True, "errors": [], "failures": [], "warnings": []},
         "message": "",
         "state": "RUN",
         "node": "node-1",

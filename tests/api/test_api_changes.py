@@ -38,7 +38,7 @@ async def test_add(client: httpx.AsyncClient, controller: FakeController, path: 
     assert response.status_code == 201
     assert response.headers["location"] == f"/api/v1/{path}/new"
     assert (body["ok"], body["message"]) == (True, f"{path[:-1]} 'new' added")
-    assert body["validation"] == {"ok": True, "errors": [], "warnings": []}
+    assert body["validation"] == {"ok": True, "errors": [], "warnings": [], "failures": []}
     assert body["plugin"]["parameters"] == {"gain": 2}
     DoneWithChecks.model_validate(body)
     call, request, kind, wait = controller.calls[0]

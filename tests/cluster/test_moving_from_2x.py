@@ -203,6 +203,21 @@ def test_the_dashboard_does_what_it_did(site):
     assert site.call("GET", "/api/v1/devices")[0] == 200
 
 
+def test_an_invalid_plugin_is_shown(site):
+    """The dashboard puts the entries of validation.errors on the page as they are, so they are texts."""
+    body = {"name": "broken", "git_url": "/data/repository", "path": "nowhere", "branch": "main"}
+    assert site.call("POST", "/api/v1/tasks?wait=false", body, DASHBOARD)[0] == 202
+
+    def shown():
+        (plugin,) = (one for one in site.call("GET", "/api/v1/tasks")[2]["plugins"] if one["name"] == "broken")
+        return plugin if plugin["status"] in ("invalid", "error") else None
+
+    errors = wait_for(shown, "the plugin is shown with what is wrong")["validation"]["errors"]
+    assert [type(error) for error in errors] == [str]
+    assert "nowhere" in errors[0]
+    assert site.call("DELETE", "/api/v1/plugins/broken", origin=DASHBOARD)[0] == 200
+
+
 def test_a_reset_of_its_own(site):
     """An operator's button: the plugin sees RESET once, by either of its names, and it returns to 0."""
     for name, resets in (("WATER-PUMP", "1"), ("WATER_PUMP", "2")):

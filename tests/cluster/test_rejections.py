@@ -192,7 +192,7 @@ def test_without_waiting_a_rejection_stays_listed_with_its_reason(server):
     body = {"name": "late", "git_url": str(server.repositories / "late")}
     assert server.http.post("/plugins?wait=false", json=body).status_code == 202
     wait_for(lambda: server.get("late")["status"] == "invalid", "listed as invalid")
-    assert server.get("late")["validation"]["errors"][0]["step"] == "syntax"
+    assert server.get("late")["validation"]["failures"][0]["step"] == "syntax"
     assert server.leftovers() == []
     again = server.add("late", {"p.py": "class X(:\n"}.__class__({"q.py": MINIMAL_TASK, "p.py": "x = 1\n"}))
     assert again.status_code == 201, again.text

@@ -1,17 +1,21 @@
 """Plugin names, PV names and the rule for the prefix."""
 
+import re
 import string
 
 import pytest
 from properties import given, st
 
 from iocmng.core.names import (
+    PV_SEGMENTS_PATTERN,
+    alias_of,
     check_plugin_name,
     check_prefix,
     is_pv_segment,
     plugin_pv_prefix,
     record_name,
     site_prefix,
+    underscored_pv_prefix,
 )
 from iocmng.errors import InvalidRequest
 
@@ -119,3 +123,27 @@ def test_a_record_name_is_prefix_plugin_and_pv(name, pv_name):
     full = record_name(plugin_pv_prefix("LAB:TEST", name, None), pv_name)
     assert full == f"LAB:TEST:{name.upper()}:{pv_name}"
     assert check_prefix(full) == full
+
+
+@pytest.mark.parametrize(
+    ("name", "configured", "alias"),
+    [
+        ("water-pump", None, "P:WATER_PUMP:FLOW"),
+        ("water-pump", "FLOW-1", "P:WATER_PUMP:FLOW"),
+        ("water-pump", "WATER_PUMP", None),
+        ("water_pump", "FLOW-1", None),
+        ("pump", None, None),
+        (f"a-{'b' * 52}", None, None),
+    ],
+)
+def test_a_name_with_hyphens_has_a_second_one_with_underscores(name, configured, alias):
+    """As generated screens have it, which do not look at `prefix`; not where it is the same, or too long for EPICS."""
+    assert alias_of(plugin_pv_prefix("P", name, configured), underscored_pv_prefix("P", name), "FLOW") == alias
+
+
+@pytest.mark.parametrize(
+    ("text", "is_taken"), [("CMM", True), ("SITE:CMM-1", True), ("A::B", False), (":A", False), ("A:", False)]
+)
+def test_the_segment_of_a_plugin_may_be_several(text, is_taken):
+    """A `prefix` in config.yaml may have colons, as 2.x took it."""
+    assert bool(re.match(PV_SEGMENTS_PATTERN, text)) is is_taken

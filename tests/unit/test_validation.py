@@ -4,7 +4,7 @@ import json
 
 from iocmng.core.builtin_pvs import Kind
 from iocmng.core.spec import PluginFacts
-from iocmng.core.validation import STEPS, StepState, ValidationReport, steps_before
+from iocmng.core.validation import STEPS, StepState, ValidationReport, shown_validation, steps_before
 from iocmng.errors import CheckFailure
 from iocmng.loading.check_process import CheckedPlugin
 
@@ -57,3 +57,14 @@ def test_what_was_found_crosses_the_border_of_a_process():
         text = checked.to_json()
         json.loads(text)
         assert CheckedPlugin.from_json(text) == checked
+
+
+def test_dashboards_of_2x_show_the_errors_of_a_plugin_as_they_are():
+    """In a plugin object they are texts that name step, file and line; the parts stand beside them."""
+    failure = CheckFailure("config", "a: unknown key", "config.yaml", 3)
+    assert shown_validation((failure,), ("w",)) == {
+        "ok": False,
+        "errors": ["config: a: unknown key (config.yaml, line 3)"],
+        "warnings": ["w"],
+        "failures": [failure.to_dict()],
+    }

@@ -50,7 +50,7 @@ Wait = Annotated[bool, Query(description="false: answer 202 at once and load the
 
 _LOAD_FAILURES = (PluginRejected, SourceUnavailable, PluginCrashed, TimedOut)
 _LOADING: tuple[type[IocmngError], ...] = (WrongKind, *_LOAD_FAILURES)
-_OK: dict[str, Any] = {"ok": True, "errors": [], "warnings": []}
+_OK: dict[str, Any] = {"ok": True, "errors": [], "warnings": [], "failures": []}
 
 
 class PluginChanges:
