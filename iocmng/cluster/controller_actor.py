@@ -38,7 +38,6 @@ class ControllerActor:
         self._launcher: RayLauncher | None = None
         show_log(settings.log_level, settings.log_format, LogContext({"node": own_node()}))
         show_audit_log()
-        logging.getLogger("alembic").setLevel(logging.WARNING)
         # Begun here, because after its death nobody calls it: plugins must be supervised without an API, too.
         self._started: asyncio.Task[Controller] | None = asyncio.get_running_loop().create_task(self._start())
         self._started.add_done_callback(_log_failure)
