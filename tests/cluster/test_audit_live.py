@@ -39,8 +39,9 @@ USER = getpass.getuser()
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
-    """A server with a token, and a client that has it."""
-    server = Server(tmp_path_factory.mktemp("audited"), "AUD", IOCMNG_TOKEN=TOKEN, **RAY_AUTH).wait_until_ready()
+    """A server with a token whose log is JSON, and a client that has the token."""
+    settings = {"IOCMNG_TOKEN": TOKEN, "IOCMNG_LOG_FORMAT": "json"}
+    server = Server(tmp_path_factory.mktemp("audited"), "AUD", **settings, **RAY_AUTH).wait_until_ready()
     server.http.headers["authorization"] = f"Bearer {TOKEN}"
     yield server
     assert server.stop() == 0, server.log.read_text()
@@ -65,9 +66,13 @@ def raylet_option(server: Server, name: str) -> str:
 
 
 def logged(server: Server) -> list[dict[str, Any]]:
-    """Return the audit's lines in the logs of the server's processes."""
-    place = Path(raylet_option(server, "log_dir"))
-    found = [line for file in place.glob("worker-*.err") for line in file.read_text(errors="replace").splitlines()]
+    """Return the audit's lines in the log of the server's processes."""
+    return [line for line in log_lines(server) if "door" in line]
+
+
+def log_lines(server: Server) -> list[dict[str, Any]]:
+    """Return all lines of the log that are not Ray's own: each is an object."""
+    found = server.log.read_text(errors="replace").splitlines()
     return [json.loads(line) for line in found if line.startswith('{"time": ')]
 
 
@@ -186,3 +191,49 @@ def test_a_program_in_the_cluster_that_calls_the_controller(guarded: Server) -> 
     assert [one["code"] for one in (restart, remove, run)] == ["unknown-plugin", None, None]
     assert run["request"] == {"parameters": {"password": "***"}}
     assert PASSWORD not in json.dumps(entries(guarded))
+
+
+TALKER = """\
+import sys
+
+from iocmng import JobBase
+
+
+class Talker(JobBase):
+    def initialize(self):
+        pass
+
+    def execute(self):
+        self.logger.info("begins\\n%s", '{"time": "2026-01-01", "message": "forged"}')
+        print("the password is", self.parameters["password"])
+        raise ValueError("no\\nsuch thing")
+"""
+
+
+def test_every_line_of_the_log_is_an_object(guarded: Server) -> None:
+    """Those of plugins say which plugin, node, generation and run they are of, and hide its secrets."""
+    files = FILES | {"p.py": TALKER}
+    added = guarded.add("talker", files, kind="jobs", parameters={"password": PASSWORD})
+    assert added.status_code == 201, added.text
+    run = guarded.http.post("/jobs/talker/run?wait=false", json={}).json()["run_id"]
+
+    def of_the_run() -> list[dict[str, Any]] | None:
+        found = [line for line in log_lines(guarded) if line.get("run") == run]
+        return found if any("exception" in line or "ValueError" in line["message"] for line in found) else None
+
+    found = wait_for(of_the_run, "the run's lines")
+    node = guarded.get("talker")["node"]
+    for line in found:
+        assert {key: line[key] for key in ("plugin", "generation", "node")} == {
+            "plugin": "talker",
+            "generation": 1,
+            "node": node,
+        }
+    begins = next(line for line in found if line["message"].startswith("begins\n"))
+    assert (begins["logger"], begins["level"]) == ("iocmng.job.talker", "INFO")
+    assert any(line["message"] == "the password is ***" for line in found), found
+    assert not any(line.get("message") == "forged" for line in log_lines(guarded))
+    told = guarded.log.read_text(errors="replace")
+    assert all(canary not in told for canary in CANARIES)
+    assert "iocmng answers on" in "".join(line.get("message", "") for line in log_lines(guarded))
+    assert not [line for line in told.splitlines() if "Traceback (most" in line and not line.startswith("{")]
