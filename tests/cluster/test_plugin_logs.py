@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator
-
-import httpx
+from log_follower import followed
 from support import Server, caput, wait_for
 
 TALKER = """\
@@ -49,26 +45,6 @@ def files(word: str) -> dict[str, str]:
 def lines(server: Server, name: str = "talker") -> list[str]:
     """Return the lines of a plugin's log, as GET shows them."""
     return server.http.get(f"/plugins/{name}/logs?tail=1000").raise_for_status().json()["lines"]
-
-
-@contextlib.contextmanager
-def followed(server: Server, name: str, query: str = "") -> Iterator[tuple[list[str], threading.Thread]]:
-    """Follow a log as text; the list grows, and the thread ends when the answer does."""
-    found: list[str] = []
-
-    def collect(response: httpx.Response) -> None:
-        with contextlib.suppress(httpx.HTTPError, httpx.StreamError):
-            for line in response.iter_lines():
-                found.append(line)
-
-    with (
-        httpx.Client(base_url=server.http.base_url, timeout=60) as client,
-        client.stream("GET", f"/plugins/{name}/logs?follow=true{query}") as response,
-    ):
-        assert response.status_code == 200
-        reader = threading.Thread(target=collect, args=(response,), daemon=True)
-        reader.start()
-        yield found, reader
 
 
 def test_a_followed_log_goes_on_over_a_replacement_and_a_death(server: Server) -> None:
