@@ -18,7 +18,7 @@ def followed(server: Server, name: str, query: str = "") -> Iterator[tuple[list[
     def collect(response: httpx.Response) -> None:
         with contextlib.suppress(httpx.HTTPError, httpx.StreamError):
             for line in response.iter_lines():
-                found.append(line)  # noqa: PERF402  others look at it meanwhile
+                found.append(line)
 
     with (
         httpx.Client(base_url=server.http.base_url, timeout=60) as client,

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 from support import LOOPBACK, Server, caput, wait_for
+from trace_receiver import ReceivedSpan, Receiver, receiving
 
 TOKEN = "canary-token-4b1d"
 PAT = "canary-pat-91c2"
 PASSWORD = "canary-password-77aa"
 RAY_AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "canary-ray-0d2f1c" * 4}
-CANARIES = (TOKEN, PAT, PASSWORD)
+OTEL_KEY = "canary-otel-3c55"
+CANARIES = (TOKEN, PAT, PASSWORD, OTEL_KEY)
 JOB = """\
 from iocmng import JobBase
 
@@ -38,9 +40,22 @@ USER = getpass.getuser()
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory):
-    """A server with a token whose log is JSON, and a client that has the token."""
-    settings = {"IOCMNG_TOKEN": TOKEN, "IOCMNG_LOG_FORMAT": "json"}
+def collector():
+    """Takes the server's traces."""
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory, collector):
+    """A server with a token whose log is JSON and that sends traces, and a client that has the token."""
+    settings = {
+        "IOCMNG_TOKEN": TOKEN,
+        "IOCMNG_LOG_FORMAT": "json",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+        "OTEL_EXPORTER_OTLP_HEADERS": f"api-key={OTEL_KEY}",
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
+    }
     server = Server(tmp_path_factory.mktemp("audited"), "AUD", **settings, **RAY_AUTH).wait_until_ready()
     server.http.headers["authorization"] = f"Bearer {TOKEN}"
     yield server
@@ -194,6 +209,7 @@ def test_a_program_in_the_cluster_that_calls_the_controller(guarded: Server) -> 
 
 
 TALKER = """\
+import os
 import sys
 
 from iocmng import JobBase
@@ -206,6 +222,7 @@ class Talker(JobBase):
     def execute(self):
         self.logger.info("begins\\n%s", '{"time": "2026-01-01", "message": "forged"}')
         print("the password is", self.parameters["password"])
+        print("variables:", [name for name in os.environ if name.startswith("OTEL")])
         raise ValueError("no\\nsuch thing")
 """
 
@@ -232,8 +249,46 @@ def test_every_line_of_the_log_is_an_object(guarded: Server) -> None:
     begins = next(line for line in found if line["message"].startswith("begins\n"))
     assert (begins["logger"], begins["level"]) == ("iocmng.job.talker", "INFO")
     assert any(line["message"] == "the password is ***" for line in found), found
+    assert any(line["message"] == "variables: []" for line in found), "author's code sees where traces go"
     assert not any(line.get("message") == "forged" for line in log_lines(guarded))
     told = guarded.log.read_text(errors="replace")
     assert all(canary not in told for canary in CANARIES)
     assert "iocmng answers on" in "".join(line.get("message", "") for line in log_lines(guarded))
     assert not [line for line in told.splitlines() if "Traceback (most" in line and not line.startswith("{")]
+
+
+def test_an_add_and_a_run_are_one_trace_each(guarded: Server, collector: Receiver) -> None:
+    """From the request over the Controller to the plugin's process, each span below the one that it is a part of."""
+    answer = guarded.add("traced", FILES, kind="jobs", parameters={"password": PASSWORD})
+    assert answer.status_code == 201, answer.text
+    number = answer.headers["x-request-id"]
+    names = {"POST /api/v1/jobs", "controller.add"} | {
+        f"plugin.{phase}" for phase in ("fetch", "process", "check", "build", "start")
+    }
+
+    def whole(trace: str, names: set[str]) -> dict[str, ReceivedSpan] | None:
+        found = {span.name: span for span in collector.spans if span.trace == trace}
+        return found if found.keys() >= names else None
+
+    spans = wait_for(lambda: whole(number, names), "the add's trace is whole")
+    assert spans.keys() == names
+    request, command = spans.pop("POST /api/v1/jobs"), spans.pop("controller.add")
+    assert (request.parent, request.process, command.process) == ("", "api", "controller")
+    assert command.parent == request.id
+    assert {span.parent for span in spans.values()} == {command.id}
+    assert spans["plugin.start"].attributes == {
+        "iocmng.plugin": "traced",
+        "iocmng.generation": 1,
+        "iocmng.node": guarded.get("traced")["node"],
+    }
+    ran = guarded.http.post("/jobs/traced/run", json={"parameters": {"gain": 77431}})
+    assert ran.status_code == 200, ran.text
+    names = {"POST /api/v1/jobs/{name}/run", "controller.run_job", "plugin.run"}
+    spans = wait_for(lambda: whole(ran.headers["x-request-id"], names), "the run's trace is whole")
+    run = spans["plugin.run"]
+    assert run.parent == spans["controller.run_job"].id
+    assert spans["controller.run_job"].parent == spans["POST /api/v1/jobs/{name}/run"].id
+    assert run.attributes["iocmng.run"] == guarded.http.get("/jobs/traced/runs").json()["runs"][0]["run_id"]
+    assert run.attributes["iocmng.success"] is True
+    for canary in (*CANARIES, "77431"):
+        assert canary.encode() not in b"".join(collector.bodies)
