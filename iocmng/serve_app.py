@@ -23,8 +23,10 @@ from iocmng.cluster.client import RayControllerClient
 from iocmng.cluster.lent_secrets import left_secrets
 from iocmng.cluster.nodes import own_node
 from iocmng.core.ports.controller import ControllerClient
+from iocmng.core.trace_context import request_shown
 from iocmng.errors import InvalidRequest
 from iocmng.settings import Settings, is_loopback, load_settings
+from iocmng.telemetry import open_tracing
 
 APPLICATION_NAME = "iocmng"
 
@@ -42,7 +44,8 @@ class Api:
 
     def __init__(self, settings: Settings) -> None:
         # To stderr of this process, which Ray keeps beside the Controller's.
-        show_log(settings.log_level, settings.log_format, LogContext({"node": own_node()}))
+        show_log(settings.log_level, settings.log_format, LogContext({"node": own_node()}, request_shown))
+        self._tracing = open_tracing("api")
         _stay_on_loopback()
         # Where the proxies listen is Serve's to know: http_options of a config file win over our own setting, and
         # whether a call without a token may change something depends on it.
@@ -50,7 +53,7 @@ class Api:
         show_audit_log()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._settings, self._connect)
+        return create_app(self._settings, self._connect, tracing=self._tracing)
 
     def reconfigure(self, user_config: Any) -> None:
         """Refuse a `user_config`; Ray Serve calls it only where a config file has one.

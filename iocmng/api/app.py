@@ -24,8 +24,11 @@ from iocmng.api.event_hub import EventHub, StreamLimits
 from iocmng.api.guard import Guard, access_warnings
 from iocmng.api.log_stream import LogStreams
 from iocmng.api.middleware import BodyLimit, UnexpectedErrors
+from iocmng.api.request_trace import RequestTrace
 from iocmng.api.snapshot import FollowTimes, SnapshotFollower
+from iocmng.base.no_tracing import NoTracing
 from iocmng.core.ports.controller import ControllerClient
+from iocmng.core.ports.tracing import Tracing
 from iocmng.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -45,6 +48,7 @@ def create_app(
     streams: StreamLimits | None = None,
     audit: TrailLimits | None = None,
     caller: Caller | None = None,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     """Return the application; it connects to the Controller when it starts.
 
@@ -55,6 +59,7 @@ def create_app(
         streams: Limits of the streams of events, for tests.
         audit: Limits of the way to the audit, for tests.
         caller: Who comes by the door of this application; None: who the credential of each call says.
+        tracing: Keeps the traces of calls; None: nobody does.
     """
     app = FastAPI(
         title="iocmng",
@@ -75,7 +80,8 @@ def create_app(
     app.add_middleware(UnexpectedErrors)
     if settings.cors_origins:  # around the errors, too: a page may read why a call has failed
         app.add_middleware(CORSMiddleware, **_cors(settings.cors_origins))
-    app.add_middleware(AuditCalls)  # the last one added stands outermost
+    app.add_middleware(AuditCalls)
+    app.add_middleware(RequestTrace, tracing=tracing or NoTracing())  # the last one added stands outermost
     app.state.caller, app.state.trail = caller or Caller(), None
     return app
 

@@ -105,6 +105,7 @@ def show_log(level: str, form: str, context: LogContext | None = None) -> None:
         root.removeHandler(other)
     root.addHandler(handler)
     root.setLevel(level.upper())
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     if as_json:
         _take_in_libraries(handler.formatter)
         _log_uncaught()

@@ -36,12 +36,13 @@ def logs(
         told = session.client.logs(name, tail=tail)
         session.output.object(told) if session.output.as_json else _show_lines(session, told)
         return
+    generation: int | None = None
     with suppress(KeyboardInterrupt):
         for page in session.client.follow_logs(name, tail=tail):
             if session.output.as_json:
                 session.output.object(page)
             else:
-                _show_lines(session, page)
+                generation = _show_lines(session, page, generation)
 
 
 @with_server
@@ -143,11 +144,17 @@ def _show_name_servers(session: Session, told: Mapping[str, Any]) -> None:
         session.output.line(line)
 
 
-def _show_lines(session: Session, page: Mapping[str, Any]) -> None:
+def _show_lines(session: Session, page: Mapping[str, Any], generation: int | None = None) -> int | None:
+    """Show lines, and where another generation begins than the one before; return that of the last line."""
     if page["missed"]:
         session.output.note("iocmng: some lines before these are missing: they are kept no longer")
-    for line in page["lines"]:
+    # A server of an older version does not tell the generations.
+    for line, by in zip(page["lines"], page.get("generations") or [generation] * len(page["lines"]), strict=True):
+        if by != generation and generation is not None:
+            session.output.note(f"iocmng: generation {by} begins")
+        generation = by
         session.output.line(line)
+    return generation
 
 
 def _show_event(session: Session, event: Mapping[str, Any]) -> None:

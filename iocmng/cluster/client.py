@@ -19,6 +19,7 @@ from iocmng.core.log_lines import LogPage
 from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.core.runs import Run, RunRequest, RunState
 from iocmng.core.state import Applied, Event, Generation, Snapshot
+from iocmng.core.trace_context import current
 from iocmng.errors import IocmngError
 from iocmng.settings import Settings
 
@@ -73,32 +74,34 @@ class RayControllerClient:
     async def add(self, request: PluginRequest, kind: Kind | None, wait: bool) -> int:
         """See Controller.add."""
         asked = request.model_dump(exclude_unset=True, exclude={"name"})
-        return await self._change("add", request.name, asked, self._actor.add.remote(request, kind, wait))
+        return await self._change("add", request.name, asked, self._actor.add.remote(request, kind, wait, current()))
 
     async def remove(self, name: str, kind: Kind | None) -> int:
         """See Controller.remove."""
         asked = {}
-        return await self._change("remove", name, asked, self._actor.remove.remote(name, kind))
+        return await self._change("remove", name, asked, self._actor.remove.remote(name, kind, current()))
 
     async def restart(self, name: str, kind: Kind | None) -> int:
         """See Controller.restart."""
         asked = {}
-        return await self._change("restart", name, asked, self._actor.restart.remote(name, kind))
+        return await self._change("restart", name, asked, self._actor.restart.remote(name, kind, current()))
 
     async def rollback(self, name: str, kind: Kind | None, generation: int | None) -> int:
         """See Controller.rollback."""
         asked = {"generation": generation}
-        return await self._change("rollback", name, asked, self._actor.rollback.remote(name, kind, generation))
+        return await self._change(
+            "rollback", name, asked, self._actor.rollback.remote(name, kind, generation, current())
+        )
 
     async def change(self, name: str, kind: Kind | None, change: PluginChange) -> int:
         """See Controller.change."""
         asked = change.model_dump(exclude_unset=True)
-        return await self._change("change", name, asked, self._actor.change.remote(name, kind, change))
+        return await self._change("change", name, asked, self._actor.change.remote(name, kind, change, current()))
 
     async def apply(self, owner: str, requests: Sequence[PluginRequest]) -> tuple[list[Applied], int]:
         """See Controller.apply."""
         asked = {"owner": owner, "plugins": [one.model_dump(include={"name"}) for one in requests]}
-        return await self._change("apply", "", asked, self._actor.apply.remote(owner, requests))
+        return await self._change("apply", "", asked, self._actor.apply.remote(owner, requests, current()))
 
     async def generations(self, name: str) -> list[Generation]:
         """See Controller.generations."""
@@ -111,17 +114,19 @@ class RayControllerClient:
     async def set_running(self, name: str, kind: Kind | None, running: bool) -> int:
         """See Controller.set_running."""
         asked = {"running": running}
-        return await self._change("set_running", name, asked, self._actor.set_running.remote(name, kind, running))
+        return await self._change(
+            "set_running", name, asked, self._actor.set_running.remote(name, kind, running, current())
+        )
 
     async def run_job(self, name: str, request: RunRequest, wait: bool) -> tuple[Run, int]:
         """See Controller.run_job."""
         asked = {"parameters": dict(request.parameters)}
-        return await self._change("run_job", name, asked, self._actor.run_job.remote(name, request, wait))
+        return await self._change("run_job", name, asked, self._actor.run_job.remote(name, request, wait, current()))
 
     async def cancel_run(self, name: str, run: int, wait: bool) -> tuple[Run, int]:
         """See Controller.cancel_run."""
         asked = {"run_id": run}
-        return await self._change("cancel_run", name, asked, self._actor.cancel_run.remote(name, run, wait))
+        return await self._change("cancel_run", name, asked, self._actor.cancel_run.remote(name, run, wait, current()))
 
     async def runs(self, name: str, states: Collection[RunState], before: int | None, limit: int) -> list[Run]:
         """See Controller.runs."""

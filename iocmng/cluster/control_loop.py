@@ -23,6 +23,7 @@ from iocmng.core.reconcile import (
     reconcile,
 )
 from iocmng.core.spec import PluginStatus
+from iocmng.core.trace_context import carried, current
 from iocmng.errors import IocmngError, ServerUnavailable, WrongState
 
 _log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class ControlLoop:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
         self._wake = wake
+        self._requests: dict[str, str] = {}
         self._reviving: set[str] = set()
         self._is_ending = False
         self.held: set[str] = set()
@@ -61,8 +63,14 @@ class ControlLoop:
         """Return what to await until the plugin is as desired; it raises why it cannot be."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(name, []).append(future)
+        self.note_request(name)
         self.kick()
         return future
+
+    def note_request(self, name: str) -> None:
+        """Have what is done next for a plugin count as a part of the request that is being served."""
+        if traceparent := current():
+            self._requests[name] = traceparent
 
     async def idle(self, name: str) -> None:
         """Wait until the action that is under way for a plugin has ended, one way or the other."""
@@ -108,7 +116,8 @@ class ControlLoop:
 
     def _begin(self, action: Action) -> None:
         name = _name(action)
-        task = asyncio.create_task(self._apply(action), name=f"{type(action).__name__} {name}")
+        with carried(self._requests.pop(name, None)):  # the task keeps it
+            task = asyncio.create_task(self._apply(action), name=f"{type(action).__name__} {name}")
         self._tasks[name] = task
         (self._reviving.add if isinstance(action, Revive) else self._reviving.discard)(name)
         task.add_done_callback(lambda done: self._ended(action, done))
@@ -161,6 +170,7 @@ class ControlLoop:
                 pass
 
     def _tell(self, name: str, error: BaseException | None) -> None:
+        self._requests.pop(name, None)
         for waiter in self._waiters.pop(name, []):
             if waiter.cancelled():
                 continue

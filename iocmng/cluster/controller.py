@@ -124,6 +124,7 @@ class Controller(Replacements, RunCalls):
         self._keeper.offer_credential(name, request.credential)
         try:
             if not wait:
+                self._loop.note_request(name)
                 await self._promise(spec)
                 return self._registry.announced
             self._loop.keep_rejected.discard(name)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from iocmng.base.audit_log import show_audit_log
 from iocmng.base.log_output import LogContext, show_log
@@ -24,11 +25,13 @@ from iocmng.core.ports.store import StateStore
 from iocmng.core.request import PluginChange, PluginRequest
 from iocmng.core.runs import Run, RunLimits, RunRequest, RunState
 from iocmng.core.state import Applied, Event, Generation, Snapshot
+from iocmng.core.trace_context import carried, request_shown
 from iocmng.epics.access import read_access
 from iocmng.errors import InvalidRequest
 from iocmng.loading.plugins_file import read_plugins_file
 from iocmng.settings import Settings
 from iocmng.store import import_legacy_once, open_store
+from iocmng.telemetry import open_tracing
 
 _log = logging.getLogger(__name__)
 
@@ -40,9 +43,9 @@ class ControllerActor:
         self._settings = settings
         self._launcher: RayLauncher | None = None
         self._lists: asyncio.Task[None] | None = None
-        show_log(settings.log_level, settings.log_format, LogContext({"node": own_node()}))
+        show_log(settings.log_level, settings.log_format, LogContext({"node": own_node()}, request_shown))
+        self._tracing = open_tracing("controller")
         show_audit_log()
-        logging.getLogger("alembic").setLevel(logging.WARNING)
         # Begun here, because after its death nobody calls it: plugins must be supervised without an API, too.
         self._started: asyncio.Task[Controller] | None = asyncio.get_running_loop().create_task(self._start())
         self._started.add_done_callback(_log_failure)
@@ -51,29 +54,37 @@ class ControllerActor:
         """Start once; later calls find it done."""
         await self._controller()
 
-    async def add(self, request: PluginRequest, kind: Kind | None, wait: bool) -> int:
+    async def add(self, request: PluginRequest, kind: Kind | None, wait: bool, trace: str | None) -> int:
         """See Controller.add."""
-        return await (await self._controller()).add(request, kind, wait)
+        with self._command("add", trace, request.name):
+            return await (await self._controller()).add(request, kind, wait)
 
-    async def remove(self, name: str, kind: Kind | None) -> int:
+    async def remove(self, name: str, kind: Kind | None, trace: str | None) -> int:
         """See Controller.remove."""
-        return await (await self._controller()).remove(name, kind)
+        with self._command("remove", trace, name):
+            return await (await self._controller()).remove(name, kind)
 
-    async def restart(self, name: str, kind: Kind | None) -> int:
+    async def restart(self, name: str, kind: Kind | None, trace: str | None) -> int:
         """See Controller.restart."""
-        return await (await self._controller()).restart(name, kind)
+        with self._command("restart", trace, name):
+            return await (await self._controller()).restart(name, kind)
 
-    async def rollback(self, name: str, kind: Kind | None, generation: int | None) -> int:
+    async def rollback(self, name: str, kind: Kind | None, generation: int | None, trace: str | None) -> int:
         """See Controller.rollback."""
-        return await (await self._controller()).rollback(name, kind, generation)
+        with self._command("rollback", trace, name):
+            return await (await self._controller()).rollback(name, kind, generation)
 
-    async def change(self, name: str, kind: Kind | None, change: PluginChange) -> int:
+    async def change(self, name: str, kind: Kind | None, change: PluginChange, trace: str | None) -> int:
         """See Controller.change."""
-        return await (await self._controller()).change(name, kind, change)
+        with self._command("change", trace, name):
+            return await (await self._controller()).change(name, kind, change)
 
-    async def apply(self, owner: str, requests: Sequence[PluginRequest]) -> tuple[list[Applied], int]:
+    async def apply(
+        self, owner: str, requests: Sequence[PluginRequest], trace: str | None
+    ) -> tuple[list[Applied], int]:
         """See Controller.apply."""
-        return await (await self._controller()).apply(owner, requests)
+        with self._command("apply", trace, None):
+            return await (await self._controller()).apply(owner, requests)
 
     async def generations(self, name: str) -> list[Generation]:
         """See Controller.generations."""
@@ -83,17 +94,20 @@ class ControllerActor:
         """See Controller.events."""
         return await (await self._controller()).events(name, after, limit)
 
-    async def set_running(self, name: str, kind: Kind | None, running: bool) -> int:
+    async def set_running(self, name: str, kind: Kind | None, running: bool, trace: str | None) -> int:
         """See Controller.set_running."""
-        return await (await self._controller()).set_running(name, kind, running)
+        with self._command("set_running", trace, name):
+            return await (await self._controller()).set_running(name, kind, running)
 
-    async def run_job(self, name: str, request: RunRequest, wait: bool) -> tuple[Run, int]:
+    async def run_job(self, name: str, request: RunRequest, wait: bool, trace: str | None) -> tuple[Run, int]:
         """See Controller.run_job."""
-        return await (await self._controller()).run_job(name, request, wait)
+        with self._command("run_job", trace, name):
+            return await (await self._controller()).run_job(name, request, wait)
 
-    async def cancel_run(self, name: str, run: int, wait: bool) -> tuple[Run, int]:
+    async def cancel_run(self, name: str, run: int, wait: bool, trace: str | None) -> tuple[Run, int]:
         """See Controller.cancel_run."""
-        return await (await self._controller()).cancel_run(name, run, wait)
+        with self._command("cancel_run", trace, name, run):
+            return await (await self._controller()).cancel_run(name, run, wait)
 
     async def runs(self, name: str, states: Collection[RunState], before: int | None, limit: int) -> list[Run]:
         """See Controller.runs."""
@@ -124,6 +138,13 @@ class ControllerActor:
         await (await self._controller()).shutdown()
         if self._launcher is not None:
             await self._launcher.close()
+        await asyncio.to_thread(self._tracing.close)
+
+    @contextlib.contextmanager
+    def _command(self, name: str, trace: str | None, plugin: str | None, run: int | None = None) -> Iterator[None]:
+        """Do a command as a part of the request that the traceparent names."""
+        with carried(trace), self._tracing.span(f"controller.{name}", plugin=plugin, run=run):
+            yield
 
     async def _controller(self) -> Controller:
         # A start that failed is tried again: the disk may have room by now, or the database be back.
@@ -141,7 +162,7 @@ class ControllerActor:
             access = await asyncio.to_thread(read_access, settings)
             for warning in access.warnings:
                 _log.warning("%s", warning)
-            self._launcher = RayLauncher(settings.without_secrets(), devices, access.text)
+            self._launcher = RayLauncher(settings.without_secrets(), devices, access.text, self._tracing)
         store = await asyncio.to_thread(open_state, settings)
         controller = Controller(
             self._launcher,

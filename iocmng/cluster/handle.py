@@ -19,6 +19,7 @@ from iocmng.cluster.shipping import Shipping
 from iocmng.cluster.surroundings import Surroundings
 from iocmng.core.devices import DeviceTable
 from iocmng.core.ports.processes import Bundle
+from iocmng.core.ports.tracing import Attribute, Tracing
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.runs import RunOrder, RunOutcome
 from iocmng.core.spec import Endpoint, PluginFacts, PluginSpec, RecordInfo, Report
@@ -52,8 +53,11 @@ class RayPluginHandle:
         devices: DeviceTable,
         access: str,
         users: PluginUsers,
+        tracing: Tracing,
     ) -> None:
         self._settings = settings
+        self._tracing = tracing
+        self._about: dict[str, Attribute | None] = {}
         self._users = users
         self._devices = devices
         self._access = access
@@ -86,6 +90,8 @@ class RayPluginHandle:
         """Return what the process is for, or None."""
         self._expect_end_in(lease_bound(self._settings))  # an earlier Controller has renewed it
         served, self._stamp = await plugin_call(self._actor.describe.remote())
+        if served is not None:
+            self._about = {"plugin": served.spec.name, "generation": served.spec.generation, "node": self._node}
         if isinstance(served, Served):
             self.last_words = served.words
             self._heard(served.report)
@@ -93,6 +99,11 @@ class RayPluginHandle:
 
     async def prepare(self, spec: PluginSpec, bundle: Bundle, site_prefix: str) -> PluginFacts:
         """Import and check the plugin in its process."""
+        self._about = {"plugin": spec.name, "generation": spec.generation, "node": self._node}
+        with self._tracing.span("plugin.check", **self._about):
+            return await self._prepare(spec, bundle, site_prefix)
+
+    async def _prepare(self, spec: PluginSpec, bundle: Bundle, site_prefix: str) -> PluginFacts:
         if self.remote_node is not None:
             self._digest = bundle.digest
             await self._shipping.bring(bundle, self.remote_node)
@@ -104,16 +115,18 @@ class RayPluginHandle:
 
     async def build(self) -> tuple[RecordInfo, ...]:
         """Make the plugin's object and its records."""
-        call = self._actor.build.remote()
-        records, self._stamp = await self._limited(call, "constructor", self._settings.initialize_timeout)
-        return records
+        with self._tracing.span("plugin.build", **self._about):
+            call = self._actor.build.remote()
+            records, self._stamp = await self._limited(call, "constructor", self._settings.initialize_timeout)
+            return records
 
     async def start(self, running: bool) -> tuple[Endpoint, Report]:
         """Serve the PVs and, if running, begin with initialize() and the cycles."""
         limit = self._settings.initialize_timeout
         lease = self._lease(beyond=limit)  # nobody renews it before this call has returned
-        call = self._actor.start.remote(running, lease, self._stamp)
-        endpoint, report, self._stamp = await self._limited(call, "initialize", limit)
+        with self._tracing.span("plugin.start", **self._about):
+            call = self._actor.start.remote(running, lease, self._stamp)
+            endpoint, report, self._stamp = await self._limited(call, "initialize", limit)
         return endpoint, self._heard(report)
 
     async def check_parameters(self, parameters: Mapping[str, Any]) -> None:
@@ -155,7 +168,9 @@ class RayPluginHandle:
 
     async def run_job(self, order: RunOrder) -> tuple[RunOutcome, Report]:
         """Run the job once."""
-        outcome, report = await self._told(self._actor.run_job.remote(order))
+        with self._tracing.span("plugin.run", **self._about, run=order.run) as span:
+            outcome, report = await self._told(self._actor.run_job.remote(order))
+            span.note("iocmng.success", outcome.result.get("success") is True)
         return outcome, self._heard(report)
 
     async def outcome_of(self, run: int) -> tuple[RunOutcome, Report]:
@@ -168,6 +183,7 @@ class RayPluginHandle:
         if self.remote_node is not None:
             self._digest = bundle.digest
             await self._shipping.bring(bundle, self.remote_node)
+        self._about = {"plugin": spec.name, "generation": spec.generation, "node": self._node}
         limit = self._settings.import_timeout + self._settings.initialize_timeout
         call = self._actor.prepare_runs.remote(spec, bundle, await self._site(spec, site_prefix))
         await self._limited(call, "import", limit)

@@ -15,6 +15,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from iocmng.base.no_tracing import NoTracing
 from iocmng.cluster.handle import RayPluginHandle
 from iocmng.cluster.last_words import LastWords, forget_words
 from iocmng.cluster.names import NAMESPACE, PROCESS_PREFIX
@@ -27,6 +28,7 @@ from iocmng.cluster.shipping import Shipping
 from iocmng.cluster.uploads import digest_of_upload, with_uploads
 from iocmng.core.devices import DeviceTable
 from iocmng.core.ports.processes import ANYWHERE, Bundle, FoundFurther, FoundProcess, Placement
+from iocmng.core.ports.tracing import Tracing
 from iocmng.core.pv_access import access_rules
 from iocmng.core.source import Source
 from iocmng.core.spec import FilesRef
@@ -53,8 +55,15 @@ _log = logging.getLogger(__name__)
 class RayLauncher:
     """Makes bundles and processes; implements core.ports.processes.PluginLauncher."""
 
-    def __init__(self, settings: Settings, devices: DeviceTable | None = None, access: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        devices: DeviceTable | None = None,
+        access: str | None = None,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._settings = settings
+        self._tracing = tracing or NoTracing()
         self._access = access or access_rules((), ())
         self._devices = devices or DeviceTable()
         self._warm: deque[RayPluginHandle] = deque()
@@ -72,12 +81,13 @@ class RayLauncher:
 
     async def fetch(self, source: Source, credential: str | None) -> Bundle:
         """Fetch the source in a process that alone holds the credential."""
-        call = self._fetch.remote(source, credential, with_uploads(self._settings))
-        try:
-            return await plugin_call(call)
-        except asyncio.CancelledError:
-            ray.cancel(call)
-            raise
+        with self._tracing.span("plugin.fetch"):
+            call = self._fetch.remote(source, credential, with_uploads(self._settings))
+            try:
+                return await plugin_call(call)
+            except asyncio.CancelledError:
+                ray.cancel(call)
+                raise
 
     async def reopen(self, source: Source, files: FilesRef) -> Bundle | None:
         """Return a bundle that was kept, if it is there, intact and still allowed."""
@@ -105,6 +115,10 @@ class RayLauncher:
 
     async def take_process(self, placement: Placement = ANYWHERE) -> RayPluginHandle:
         """Return a process that waits for a plugin, a warm one where there is one that will do."""
+        with self._tracing.span("plugin.process"):
+            return await self._taken(placement)
+
+    async def _taken(self, placement: Placement) -> RayPluginHandle:
         settings = self._settings
         wishes = await place_with_share(placement, settings.plugin_resource, settings.plugin_node_timeout)
         for _ in range(WARM_TRIES):
@@ -134,7 +148,9 @@ class RayLauncher:
         return self._handle(plugin_call(self._make.remote(self._settings.plugin_cpus, wishes)))
 
     def _handle(self, actor: Coroutine[Any, Any, Any]) -> RayPluginHandle:
-        return RayPluginHandle(self._settings, actor, self._shipping, self._devices, self._access, self._users)
+        return RayPluginHandle(
+            self._settings, actor, self._shipping, self._devices, self._access, self._users, self._tracing
+        )
 
     async def find_processes(self) -> list[FoundProcess | FoundFurther]:
         """Return the processes that an earlier Controller has left, those that serve a plugin and further ones."""

@@ -15,6 +15,7 @@ from iocmng.cluster.registry import Registry
 from iocmng.core.metrics import RUN_SECONDS, RUNS
 from iocmng.core.runs import RUN_LOG_LINES, Run, RunReport, RunRequest, RunState
 from iocmng.core.secrets import without_secrets
+from iocmng.core.trace_context import current
 from iocmng.errors import StateUnavailable, UnknownRun
 
 SAVE_AGAIN = 1.0
@@ -38,6 +39,7 @@ class OpenRun:
         is_stored: Whether the store has it, so that it may be told of and begun.
         ended: Has the run once it has ended.
         log: Its log lines so far.
+        traceparent: The request that has asked for it.
         on_end: Called when it has ended, before anybody is told.
     """
 
@@ -51,6 +53,7 @@ class OpenRun:
     is_stored: bool = False
     ended: asyncio.Future[Run] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     log: deque[str] = field(default_factory=lambda: deque[str](maxlen=RUN_LOG_LINES))
+    traceparent: str | None = field(default_factory=current)
     on_end: Callable[[], object] = lambda: None
 
     def ask(self, state: RunState, why: str) -> None:

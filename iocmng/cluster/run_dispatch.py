@@ -20,6 +20,7 @@ from iocmng.core.lifecycle import Phase
 from iocmng.core.ports.processes import PluginHandle
 from iocmng.core.runs import Run, RunLimits, RunOrder, RunOutcome, RunState
 from iocmng.core.spec import Report
+from iocmng.core.trace_context import carried
 from iocmng.errors import IocmngError, PluginCrashed, StateUnavailable
 
 TRY_AGAIN = 1.0
@@ -134,7 +135,8 @@ class RunDispatch:
         number = one.run.id
         line.running[number] = one
         one.on_end = lambda: self._leave_place(line, number)
-        task = line.tasks[number] = asyncio.create_task(work, name=f"run {number} {name}")
+        with carried(one.traceparent):  # the task keeps it
+            task = line.tasks[number] = asyncio.create_task(work, name=f"run {number} {name}")
         task.add_done_callback(lambda _: self._done(name, line, number))
 
     @staticmethod

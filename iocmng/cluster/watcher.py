@@ -17,6 +17,7 @@ from iocmng.core.manifest import Watchdog
 from iocmng.core.metrics import CRASHES
 from iocmng.core.ports.processes import PluginHandle
 from iocmng.core.spec import PluginStatus, Report
+from iocmng.core.trace_context import carried
 from iocmng.errors import IocmngError, PluginCrashed
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,8 @@ class Watcher:
         """Begin to watch the process that serves a plugin from now on."""
         self.handles[name] = handle
         self._registry.observe(name, self._registry.observed[name].phase, started_at=time.monotonic())
-        self._followers[name] = asyncio.create_task(self._follow(name, handle, watchdog), name=f"follow {name}")
+        with carried(None):  # what it will see belongs to no request
+            self._followers[name] = asyncio.create_task(self._follow(name, handle, watchdog), name=f"follow {name}")
 
     def release(self, name: str) -> PluginHandle | None:
         """Stop watching; return the process, if there is one."""
@@ -98,7 +100,8 @@ class Watcher:
             unseen = await handle.unseen_for()
             self._followers.pop(name, None)
             self.handles.pop(name, None)
-            _log.error("%s: %s", name, error)
+            generation = self._registry.observed[name].generation
+            _log.error("%s: %s", name, error, extra={"plugin": name, "generation": generation})
             self._registry.log(name, (*handle.last_lines, line_now("ERROR", f"its process has ended: {error}")))
             self._crashed(name, str(error), unseen, counts=handle not in self._put_down)
 

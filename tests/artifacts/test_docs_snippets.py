@@ -34,6 +34,14 @@ NOT_RUN = {
     ("docs/how-to/run-on-one-machine.md", 'curl -s -H "Authorization: Bearer $IOCMNG_TOKEN" \\'): "needs a token",
     ("docs/how-to/look-at-pvs.md", "camonitor BEAMLINE:DEFAULT:MY-MONITOR:HEARTBEAT"): "it never ends",
     ("docs/how-to/look-at-pvs.md", "export EPICS_CA_ADDR_LIST=192.168.7.255"): "another network",
+    (
+        "docs/how-to/follow-logs.md",
+        'curl -sN "localhost:8080/api/v1/plugins/my-monitor/logs?follow=true&tail=20"',
+    ): "it never ends; tests/cluster/test_plugin_logs.py",
+    (
+        "docs/how-to/trace-requests.md",
+        'pip install "iocmng[otel]"',
+    ): "needs a collector; tests/cluster/test_audit_live.py",
     ("docs/how-to/private-repositories.md", "curl -s localhost:8080/api/v1/tasks -d @pump.json"): "needs a git host",
     ("docs/how-to/private-repositories.md", "git_url: git@git.example.org:lab/pump.git"): "one line of a body",
     ("docs/how-to/load-plugins-at-start.md", "iocmng-server --plugins-config plugins.yaml"): "a second server",

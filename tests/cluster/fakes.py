@@ -114,7 +114,7 @@ class FakeHandle:
         self.reports = asyncio.Queue()
         self.version = 0
         self.remote_node = launcher.remote_node
-        self.last_lines = ()
+        self.last_lines = launcher.leave
         self.unseen = 0.0
         self.orders, self.asked_to_end, self.shown = {}, [], []
         self.current = None
@@ -283,6 +283,7 @@ class FakeLauncher:
         gates: A step waits for the event of its name.
         serving: Handles whose PVs are up.
         contents: What the directories of jobs hold, by path.
+        leave: Log lines that processes leave which die.
         kept: The digests of the last collection.
         holds_runs: Whether runs go on until finish() is called; else they end at once, with success.
         obeys: Whether a run ends when it is told to.
@@ -297,6 +298,7 @@ class FakeLauncher:
         self.secrets = frozenset()
         self.kept = self.kept_values = None
         self.fetched = 0
+        self.leave = ()
         self.sources = []
         self.contents = {}
         self.bundles = {}

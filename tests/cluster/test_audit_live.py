@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from support import LOOPBACK, Server, caput, wait_for
+from trace_receiver import ReceivedSpan, Receiver, receiving
 
 pytestmark = pytest.mark.thorough
 
@@ -20,7 +21,8 @@ TOKEN = "canary-token-4b1d"
 PAT = "canary-pat-91c2"
 PASSWORD = "canary-password-77aa"
 RAY_AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "canary-ray-0d2f1c" * 4}
-CANARIES = (TOKEN, PAT, PASSWORD)
+OTEL_KEY = "canary-otel-3c55"
+CANARIES = (TOKEN, PAT, PASSWORD, OTEL_KEY)
 JOB = """\
 from iocmng import JobBase
 
@@ -40,9 +42,23 @@ USER = getpass.getuser()
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory):
-    """A server with a token, and a client that has it."""
-    server = Server(tmp_path_factory.mktemp("audited"), "AUD", IOCMNG_TOKEN=TOKEN, **RAY_AUTH).wait_until_ready()
+def collector():
+    """Takes the server's traces."""
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory, collector):
+    """A server with a token whose log is JSON and that sends traces, and a client that has the token."""
+    settings = {
+        "IOCMNG_TOKEN": TOKEN,
+        "IOCMNG_LOG_FORMAT": "json",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+        "OTEL_EXPORTER_OTLP_HEADERS": f"api-key={OTEL_KEY}",
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
+    }
+    server = Server(tmp_path_factory.mktemp("audited"), "AUD", **settings, **RAY_AUTH).wait_until_ready()
     server.http.headers["authorization"] = f"Bearer {TOKEN}"
     yield server
     assert server.stop() == 0, server.log.read_text()
@@ -67,9 +83,13 @@ def raylet_option(server: Server, name: str) -> str:
 
 
 def logged(server: Server) -> list[dict[str, Any]]:
-    """Return the audit's lines in the logs of the server's processes."""
-    place = Path(raylet_option(server, "log_dir"))
-    found = [line for file in place.glob("worker-*.err") for line in file.read_text(errors="replace").splitlines()]
+    """Return the audit's lines in the log of the server's processes."""
+    return [line for line in log_lines(server) if "door" in line]
+
+
+def log_lines(server: Server) -> list[dict[str, Any]]:
+    """Return all lines of the log that are not Ray's own: each is an object."""
+    found = server.log.read_text(errors="replace").splitlines()
     return [json.loads(line) for line in found if line.startswith('{"time": ')]
 
 
@@ -188,3 +208,89 @@ def test_a_program_in_the_cluster_that_calls_the_controller(guarded: Server) -> 
     assert [one["code"] for one in (restart, remove, run)] == ["unknown-plugin", None, None]
     assert run["request"] == {"parameters": {"password": "***"}}
     assert PASSWORD not in json.dumps(entries(guarded))
+
+
+TALKER = """\
+import os
+import sys
+
+from iocmng import JobBase
+
+
+class Talker(JobBase):
+    def initialize(self):
+        pass
+
+    def execute(self):
+        self.logger.info("begins\\n%s", '{"time": "2026-01-01", "message": "forged"}')
+        print("the password is", self.parameters["password"])
+        print("variables:", [name for name in os.environ if name.startswith("OTEL")])
+        raise ValueError("no\\nsuch thing")
+"""
+
+
+def test_every_line_of_the_log_is_an_object(guarded: Server) -> None:
+    """Those of plugins say which plugin, node, generation and run they are of, and hide its secrets."""
+    files = FILES | {"p.py": TALKER}
+    added = guarded.add("talker", files, kind="jobs", parameters={"password": PASSWORD})
+    assert added.status_code == 201, added.text
+    run = guarded.http.post("/jobs/talker/run?wait=false", json={}).json()["run_id"]
+
+    def of_the_run() -> list[dict[str, Any]] | None:
+        found = [line for line in log_lines(guarded) if line.get("run") == run]
+        return found if any("exception" in line or "ValueError" in line["message"] for line in found) else None
+
+    found = wait_for(of_the_run, "the run's lines")
+    node = guarded.get("talker")["node"]
+    for line in found:
+        assert {key: line[key] for key in ("plugin", "generation", "node")} == {
+            "plugin": "talker",
+            "generation": 1,
+            "node": node,
+        }
+    begins = next(line for line in found if line["message"].startswith("begins\n"))
+    assert (begins["logger"], begins["level"]) == ("iocmng.job.talker", "INFO")
+    assert any(line["message"] == "the password is ***" for line in found), found
+    assert any(line["message"] == "variables: []" for line in found), "author's code sees where traces go"
+    assert not any(line.get("message") == "forged" for line in log_lines(guarded))
+    told = guarded.log.read_text(errors="replace")
+    assert all(canary not in told for canary in CANARIES)
+    assert "iocmng answers on" in "".join(line.get("message", "") for line in log_lines(guarded))
+    assert not [line for line in told.splitlines() if "Traceback (most" in line and not line.startswith("{")]
+
+
+def test_an_add_and_a_run_are_one_trace_each(guarded: Server, collector: Receiver) -> None:
+    """From the request over the Controller to the plugin's process, each span below the one that it is a part of."""
+    answer = guarded.add("traced", FILES, kind="jobs", parameters={"password": PASSWORD})
+    assert answer.status_code == 201, answer.text
+    number = answer.headers["x-request-id"]
+    names = {"POST /api/v1/jobs", "controller.add"} | {
+        f"plugin.{phase}" for phase in ("fetch", "process", "check", "build", "start")
+    }
+
+    def whole(trace: str, names: set[str]) -> dict[str, ReceivedSpan] | None:
+        found = {span.name: span for span in collector.spans if span.trace == trace}
+        return found if found.keys() >= names else None
+
+    spans = wait_for(lambda: whole(number, names), "the add's trace is whole")
+    assert spans.keys() == names
+    request, command = spans.pop("POST /api/v1/jobs"), spans.pop("controller.add")
+    assert (request.parent, request.process, command.process) == ("", "api", "controller")
+    assert command.parent == request.id
+    assert {span.parent for span in spans.values()} == {command.id}
+    assert spans["plugin.start"].attributes == {
+        "iocmng.plugin": "traced",
+        "iocmng.generation": 1,
+        "iocmng.node": guarded.get("traced")["node"],
+    }
+    ran = guarded.http.post("/jobs/traced/run", json={"parameters": {"gain": 77431}})
+    assert ran.status_code == 200, ran.text
+    names = {"POST /api/v1/jobs/{name}/run", "controller.run_job", "plugin.run"}
+    spans = wait_for(lambda: whole(ran.headers["x-request-id"], names), "the run's trace is whole")
+    run = spans["plugin.run"]
+    assert run.parent == spans["controller.run_job"].id
+    assert spans["controller.run_job"].parent == spans["POST /api/v1/jobs/{name}/run"].id
+    assert run.attributes["iocmng.run"] == guarded.http.get("/jobs/traced/runs").json()["runs"][0]["run_id"]
+    assert run.attributes["iocmng.success"] is True
+    for canary in (*CANARIES, "77431"):
+        assert canary.encode() not in b"".join(collector.bodies)

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from faults import iocs_of, kill, lives
+from log_follower import followed
 from ray.cluster_utils import Cluster
 from support import Server, caget, caput, is_gone, wait_for
 
@@ -45,6 +46,7 @@ class Placed(TaskBase):
 
     def execute(self):
         if self.get_pv("CRASH"):
+            self.logger.error("about to crash")
             ctypes.string_at(0)
 
     def cleanup(self):
@@ -188,16 +190,22 @@ def test_a_wish_that_no_node_meets_is_refused_at_once(server):
 
 @pytest.mark.slow
 def test_a_process_that_dies_on_another_node(server, capsys):
-    """It is replaced there with its setpoint; where its code met a fatal signal is told from the other node, too."""
+    """It is replaced there with its setpoint; where its code met a fatal signal is told from the other node, too.
+
+    So are its log, which can be followed here, and what it wrote last.
+    """
     before = add(server, "in-b", node={"zone": "b"})
     caput("NOD:IN-B:SETPOINT", 4.5)
     wait_for(lambda: server.get("in-b")["cycle_count"] > 1, "a second, so that the value is saved")
     time.sleep(1.2)
     begun = time.monotonic()
-    caput("NOD:IN-B:CRASH", 1)
+    with followed(server, "in-b") as (lines, _):
+        caput("NOD:IN-B:CRASH", 1)
+        wait_for(lambda: any("its process has ended" in line for line in lines), "the end is in the log", 40)
+        assert sum(line.endswith("ERROR about to crash") for line in lines) == 1
     after = wait_for(lambda: (now := server.get("in-b"))["pid"] not in (None, before["pid"]) and now, "replaced", 40)
     tell(capsys, f"crash on another node to replacement: {time.monotonic() - begun:.2f} s")
-    assert "segmentation fault in execute (placed.py, line 11)" in after["last_exit"]
+    assert "segmentation fault in execute (placed.py, line 12)" in after["last_exit"]
     assert after["node"] == before["node"]
     assert caget("NOD:IN-B:SETPOINT") == "4.5"
 

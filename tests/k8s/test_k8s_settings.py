@@ -30,7 +30,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from iocmng.cli.main import app
 from iocmng.cli.own_ray import OBJECT_STORE_BYTES
-from iocmng.cli.ray_environment import DEFAULTS
+from iocmng.cli.ray_environment import ALL_TO_STDERR, DEFAULTS
 from iocmng.cluster.placing import SHARE
 from iocmng.core.names import site_prefix
 from iocmng.loading.plugins_file import read_plugins_file
@@ -111,7 +111,7 @@ def test_ray_is_told_what_a_server_tells_its_own(target):
     objects = manifests(target)
     for group in groups_of(objects):
         (container,) = group["template"]["spec"]["containers"]
-        assert environment_of(objects, container).items() >= DEFAULTS.items()
+        assert environment_of(objects, container).items() >= (DEFAULTS | ALL_TO_STDERR).items()
         assert group["rayStartParams"]["object-store-memory"] == str(OBJECT_STORE_BYTES)
 
 
