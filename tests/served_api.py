@@ -11,10 +11,9 @@ from typing import Any
 
 import uvicorn
 from api_fakes import FakeController, application
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Route, Router
 from support import wait_for
 
 from iocmng.api.event_hub import StreamLimits
@@ -186,7 +185,8 @@ def served(
             async with app.router.lifespan_context(app):
                 yield
 
-        whole = Starlette(routes=[*(runs.routes() if scripted_runs else ()), Mount("/", app)], lifespan=lifespan)
+        # No Mount: one takes no path with a line break in it.
+        whole = Router(routes=runs.routes() if scripted_runs else (), default=app, lifespan=lifespan)
         server = uvicorn.Server(uvicorn.Config(whole, log_level="critical", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()

@@ -39,6 +39,8 @@ DEFAULTS = {
     "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "60",
     # A proxy that died is missed after three of these; with Ray's 10 s the API would be away for half a minute.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+    # uvicorn by itself waits for a request's head for ever.
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "iocmng.cluster.proxy_guard.install",
     # uvicorn would take what a header says for the address of every caller on this machine. A site whose ingress runs
     # here names it in this variable.
     "FORWARDED_ALLOW_IPS": "",

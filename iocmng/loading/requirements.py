@@ -28,9 +28,11 @@ from iocmng.loading.bundles import packages_directory
 from iocmng.loading.processes import Deadline, Finished, finish, inherited_environment
 from iocmng.loading.requirement_lines import FILE_NAME, Line, read_lines, rejected
 from iocmng.loading.tree import tree_digest
-from iocmng.loading.uv_errors import condense
+from iocmng.loading.uv_errors import WHEELS_ONLY, condense
 from iocmng.loading.write_limit import WriteLimit, WroteTooMuch, bytes_below
 from iocmng.settings import Settings
+
+_SOURCE_ONLY = "--no-binary"
 
 _FILE_TOO_LARGE = re.compile(r"File too large \(os error 27\)")
 """What uv says where it may write no more."""
@@ -64,6 +66,8 @@ def install(requirements: Path, workspace: Path, settings: Settings) -> Installe
     base = running_environment()
     wanted = [line for line in lines if not line.is_constraint]
     for line in wanted:
+        if line.text.startswith(_SOURCE_ONLY) and not settings.requirements_build:
+            raise rejected(f"{_SOURCE_ONLY} asks for a build from source; {WHEELS_ONLY}", line)
         _check(line, base)
     if all((parsed := parse_requirement(line.text)) and base.satisfies(parsed) for line in wanted):
         return None
@@ -96,7 +100,7 @@ def _install(
     source: Path, target: Path, workspace: Path, settings: Settings, base: BaseEnvironment, lines: list[Line]
 ) -> None:
     try:
-        finished = _run_uv(_command(target, workspace, base), source, workspace, settings)
+        finished = _run_uv(_command(target, workspace, base, settings), source, workspace, settings)
     except FileNotFoundError as error:
         raise rejected("uv is not installed on the server; install the package `uv`") from error
     except subprocess.TimeoutExpired as error:
@@ -135,7 +139,7 @@ def _run_uv(command: list[str], source: Path, workspace: Path, settings: Setting
     return None if limit.exceeded or _FILE_TOO_LARGE.search(finished.stderr) else finished
 
 
-def _command(target: Path, workspace: Path, base: BaseEnvironment) -> list[str]:
+def _command(target: Path, workspace: Path, base: BaseEnvironment, settings: Settings) -> list[str]:
     constraints, overrides = workspace / "base.txt", workspace / "provided.txt"
     constraints.write_text(base.constraints(), encoding="utf-8")
     overrides.write_text(base.overrides(), encoding="utf-8")
@@ -143,6 +147,7 @@ def _command(target: Path, workspace: Path, base: BaseEnvironment) -> list[str]:
         *(uv.find_uv_bin(), "pip", "install", "--no-progress", "--color=never", *_configuration()),
         *(f"--target={target}", f"--constraint={constraints}", f"--overrides={overrides}"),
         f"--constraint={workspace / 'constraints.txt'}",
+        *(() if settings.requirements_build else ("--only-binary=:all:",)),
         *(f"--python={sys.executable}", "--compile-bytecode", "-r", FILE_NAME),
     ]
 

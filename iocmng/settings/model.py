@@ -45,11 +45,16 @@ class Settings(
             "state_dir": self.state_dir or self.plugins_dir / ".iocmng",
             "local_roots": tuple(root.resolve() for root in roots),
             "host": self.host or ("0.0.0.0" if self.asks_who or self.allow_unauthenticated else "127.0.0.1"),
+            "requirements_build": self._builds if self.requirements_build is None else self.requirements_build,
             "ray_address": self.ray_address or os.environ.get("RAY_ADDRESS") or None,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
         return self
+
+    @property
+    def _builds(self) -> bool:
+        return self.plugin_user is None and self.plugin_uids is None
 
     def without_callers(self) -> Settings:
         """Return the settings as processes may have them that take no calls: they need not know who may call."""

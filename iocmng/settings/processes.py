@@ -113,6 +113,9 @@ class LoadingSettings(Group):
     """Seconds that the installation of a plugin's requirements may take."""
     requirements_max_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024 * 1024 * 1024
     """What the installation of a plugin's requirements may write, in bytes; it is ended beyond."""
+    requirements_build: bool | None = None
+    """Whether requirements may be built from source, which runs their authors' code as the server's user, or must be
+    wheels; unset: they may, unless plugins have other users than the server (plugin_uids, plugin_user)."""
     import_timeout: Seconds = 60.0
     """Seconds that the import and the checks of a plugin may take."""
     initialize_timeout: Seconds = 30.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import keyword
+import socket
 from typing import Any
 
 import pytest
@@ -100,6 +101,22 @@ def test_the_wrong_kind(watched: Watched):
     """A task that is sent to the jobs is refused."""
     row = Row("not a job", 400, files={})
     watched.check(watched.add(row, kind="jobs"), row)
+
+
+@pytest.mark.parametrize("name", ["a%0Ab", "%0A", "%00", "%2e%2e", "a%2Fb", "%E2%80%AE"])
+def test_a_name_in_a_path_that_is_none(watched: Watched, name: str):
+    """It is answered with a problem document, as every error is."""
+    answer = watched.server.http.get(f"/plugins/{name}")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_a_header_without_an_end(watched: Watched):
+    """The connection is closed soon, and the others are answered meanwhile."""
+    with socket.create_connection(("127.0.0.1", watched.server.port), timeout=10) as connection:
+        connection.sendall(b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
+        with pytest.raises(OSError):  # noqa: PT011  a reset or a broken pipe, as it comes
+            connection.sendall(b"a" * (32 * 1024 * 1024))
+    assert watched.server.http.get("/health", timeout=5).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["class", "None", "CON", "nul"])
