@@ -28,7 +28,7 @@ class Doubler(TaskBase):
         self.set_pv("DOUBLE", 2 * self.get_pv("GAIN"))
 
     def cleanup(self):
-        pass
+        self.logger.info("this was the cleanup")
 """
 CONFIG = """\
 parameters: {interval: 0.2}
@@ -106,8 +106,19 @@ class Walk:
 
     def delete_a_workers_pod(self) -> str:
         """A worker's pod is deleted in good order, as for a drain: its plugins run on the one that takes its place."""
-        seconds = self._lose_a_worker(Pod.delete)
-        return f"the pod of a worker was deleted: its plugins ran elsewhere after {seconds:.0f} s, with first values"
+        cleaned = 0
+
+        def delete(pod: Pod) -> None:
+            nonlocal cleaned
+            pod.delete()
+            logs = (pod.on_this_machine("/tmp") / "ray").glob("session_2*/logs/*")
+            cleaned = sum("this was the cleanup" in log.read_text(errors="replace") for log in logs if log.is_file())
+
+        seconds = self._lose_a_worker(delete)
+        return (
+            f"the pod of a worker was deleted: {cleaned} of its plugins cleaned up; "
+            f"they ran elsewhere after {seconds:.0f} s, with first values"
+        )
 
     def lose_a_workers_machine(self) -> str:
         """A worker's pod is gone without a word: after the lease its plugins run on the one that takes its place."""
