@@ -77,6 +77,7 @@ class Walk:
         for name in (FIRST, SECOND):
             wait_for(lambda name=name: self._reads(name, 1.5), f"a client in another pod reads the PVs of {name}")
             self._write(name, 4.0)
+        check(not self.cluster.head.machine.pids(b"PluginProcess"), "a process for plugins runs on the head")
         return f"{FIRST} and {SECOND} run on workers; a client in another pod reads and writes their PVs"
 
     def look_at_the_doors(self) -> str:
