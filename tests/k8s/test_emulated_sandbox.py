@@ -79,6 +79,7 @@ def test_a_pod_is_kept_apart(cluster):
     assert says("env -u REDISCLI_AUTH redis-cli ping").startswith("NOAUTH")
     assert cluster.hosts.read_text(encoding="ascii").splitlines()[1].startswith(f"{redis.address} iocmng-redis ")
     assert redis.host_pid(1) == redis.first_process()
+    assert redis.listeners() == {6379: "redis-server"}
 
 
 def test_a_pod_that_ends_is_not_published(cluster):

@@ -34,7 +34,7 @@ resources: [{base}]
 patches:
   - target: {{kind: ConfigMap, name: iocmng-settings}}
     patch: |
-      - {{op: replace, path: /data/IOCMNG_LEASE, value: "90"}}
+      - {{op: replace, path: /data/IOCMNG_LEASE, value: "75"}}
   - target: {{group: ray.io, kind: RayService}}
     patch: |
       - {{op: replace, path: /spec/rayClusterConfig/workerGroupSpecs/0/replicas, value: 1}}
