@@ -1,35 +1,40 @@
-"""Keeps a file with the names of its PVs for each plugin, as feeders of ChannelFinder read it: NAME/pvlist.txt."""
+"""Keeps two files for each plugin, as feeders of ChannelFinder read them.
+
+NAME/pvlist.txt          the names of its PVs, one a line
+NAME/NAME-config.yaml    where and what its IOC is
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from iocmng.core.state import Snapshot
-
-FILE_NAME = "pvlist.txt"
 
 _log = logging.getLogger(__name__)
 
 
 class PvLists:
-    """Follows the Controller's snapshots, and writes a list whenever a plugin serves other PVs than before.
+    """Follows the Controller's snapshots, and writes the files of a plugin whenever they would say something else.
 
-    Of a plugin that is down the list stays, because it comes back with the same PVs; it goes with the plugin. Files
-    that other IOCs have written into the directory are left alone.
+    Those of a plugin that is down stay, because it comes back with the same PVs; they go with the plugin. What other
+    IOCs have written into the directory is left alone.
 
     Args:
-        directory: Where the lists are kept.
+        directory: Where the files are kept.
         watch: Waits for what is newer than a version; see Controller.watch.
     """
 
     def __init__(self, directory: Path, watch: Callable[[str, int], Awaitable[Snapshot]]) -> None:
         self._directory = directory
         self._watch = watch
-        self._written: dict[str, list[str]] = {}
+        self._written: dict[str, dict[str, str]] = {}
         self._in_trouble = False
 
     async def run(self) -> None:
@@ -39,17 +44,17 @@ class PvLists:
             snapshot = await self._watch(epoch, version)
             epoch, version = snapshot.epoch, snapshot.version
             for name, plugin in snapshot.plugins.items():
-                names = None if plugin is None else sorted(plugin["built_pvs"])
-                await self._keep(name, names)
+                await self._keep(name, plugin)
 
-    async def _keep(self, name: str, names: list[str] | None) -> None:
+    async def _keep(self, name: str, plugin: Mapping[str, Any] | None) -> None:
+        place, before = self._directory / name, self._written.get(name)
         try:
-            if names is None:
+            if plugin is None:
                 if self._written.pop(name, None) is not None:
-                    await asyncio.to_thread(_remove, self._directory / name / FILE_NAME)
-            elif names and self._written.get(name) != names:
-                await asyncio.to_thread(_write, self._directory / name / FILE_NAME, names)
-                self._written[name] = names
+                    await asyncio.to_thread(_remove, place, before or {})
+            elif plugin["endpoint"] is not None and before != (files := files_of(name, plugin)):
+                await asyncio.to_thread(_write, place, files)
+                self._written[name] = files
         except OSError as error:
             if not self._in_trouble:
                 _log.error("the list of the PVs of %s cannot be kept: %s", name, error)
@@ -58,15 +63,34 @@ class PvLists:
             self._in_trouble = False
 
 
-def _write(file: Path, names: Iterable[str]) -> None:
-    """Write a list at once: whoever reads it meanwhile finds the old one or the new one."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_name(f".{file.name}.new")
-    new.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    new.replace(file)
+def files_of(name: str, plugin: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the files of a plugin hold, by their names, given its object of the REST API."""
+    endpoint = plugin["endpoint"]
+    facts = {
+        "iocname": name,
+        "iocprefix": plugin["pv_prefix"],
+        "devtype": "softioc",
+        "ioc_version": plugin["commit"] or "local",
+        "host": endpoint["host"],
+        "ca_server_port": endpoint["ca_port"],
+        "pva_server_port": endpoint["pva_port"],
+        "pva": True,
+    }
+    names = "".join(f"{pv}\n" for pv in sorted(plugin["built_pvs"]))
+    return {"pvlist.txt": names, f"{name}-config.yaml": yaml.safe_dump(facts, sort_keys=False)}
 
 
-def _remove(file: Path) -> None:
-    file.unlink(missing_ok=True)
+def _write(place: Path, files: Mapping[str, str]) -> None:
+    """Write files at once: whoever reads one meanwhile finds the old one or the new one."""
+    place.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        new = place / f".{name}.new"
+        new.write_text(text, encoding="utf-8")
+        new.replace(place / name)
+
+
+def _remove(place: Path, files: Mapping[str, str]) -> None:
+    for name in files:
+        (place / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # something else lies there, too
-        file.parent.rmdir()
+        place.rmdir()

@@ -56,8 +56,8 @@ class SiteSettings(Group):
     secrets_dir: SitePath | None = None
     """Directory, such as a mounted Kubernetes secret, whose files an add may name as `pat_file` or `ssh_key_file`."""
     pvlist_dir: SitePath | None = None
-    """Directory in which each plugin gets a file NAME/pvlist.txt with the names of its PVs, one a line, as feeders of
-    ChannelFinder read it; unset: none."""
+    """Directory in which each plugin gets NAME/pvlist.txt with the names of its PVs, and NAME/NAME-config.yaml with the
+    address of its IOC, as feeders of ChannelFinder read them; unset: none."""
     generations_kept: Annotated[int, Field(ge=2, le=1000)] = 10
     """Generations of each plugin that its history keeps; the files of those that ran are kept for a rollback."""
     events_kept: Annotated[int, Field(ge=100, le=10_000_000)] = 10_000

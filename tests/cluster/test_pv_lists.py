@@ -1,15 +1,23 @@
-"""IOCMNG_PVLIST_DIR: the names of each plugin's PVs in a file, for feeders of ChannelFinder."""
+"""IOCMNG_PVLIST_DIR: the names of each plugin's PVs, and where they are served, for feeders of ChannelFinder."""
 
 import asyncio
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from iocmng.cluster.pv_lists import PvLists
+from iocmng.cluster.pv_lists import PvLists, files_of
 from iocmng.core.state import Snapshot
 
 pytestmark = pytest.mark.thorough
+
+
+def plugin_object(pvs: list[str], port: int = 5064) -> dict[str, Any]:
+    """Return as much of a plugin object as the lists need; without PVs it is down."""
+    endpoint = {"host": "10.0.0.1", "ca_port": port, "pva_port": 5075} if pvs else None
+    return {"built_pvs": pvs, "pv_prefix": "P:PUMP", "commit": None, "endpoint": endpoint}
 
 
 class Snapshots:
@@ -30,7 +38,7 @@ class Snapshots:
     async def show(self, **plugins: list[str] | None) -> None:
         """Have these plugins serve these PVs, or be gone, and return when that was taken note of."""
         self.idle.clear()
-        objects = {name: None if pvs is None else {"built_pvs": pvs} for name, pvs in plugins.items()}
+        objects = {name: None if pvs is None else plugin_object(pvs) for name, pvs in plugins.items()}
         self.queue.put_nowait(Snapshot("e", len(self.asked), False, objects, True))
         await asyncio.wait_for(self.idle.wait(), 10)
 
@@ -45,8 +53,8 @@ async def snapshots(tmp_path):
 
 
 def lists(tmp_path: Path) -> dict[str, str]:
-    """Return the files below the directory."""
-    found = (tmp_path / "lists").rglob("*")
+    """Return the lists, and what is not ours, below the directory."""
+    found = [file for file in (tmp_path / "lists").rglob("*") if not file.name.endswith("-config.yaml")]
     return {str(file.relative_to(tmp_path / "lists")): file.read_text() for file in found if file.is_file()}
 
 
@@ -63,16 +71,27 @@ async def test_a_list_comes_stays_and_goes_with_its_plugin(snapshots, tmp_path):
     assert snapshots.asked[:2] == [("", 0), ("e", 1)]
 
 
+async def test_where_the_ioc_is_stands_beside_the_list(snapshots, tmp_path):
+    """In the keys that feeders store; it follows an IOC that takes other ports."""
+    await snapshots.show(pump=["P:PUMP:STATUS"])
+    facts = yaml.safe_load((tmp_path / "lists/pump/pump-config.yaml").read_text())
+    assert facts == {
+        "iocname": "pump", "iocprefix": "P:PUMP", "devtype": "softioc", "ioc_version": "local",
+        "host": "10.0.0.1", "ca_server_port": 5064, "pva_server_port": 5075, "pva": True,
+    }  # fmt: skip
+    assert files_of("pump", plugin_object(["A"], 40000))["pump-config.yaml"].count("ca_server_port: 40000") == 1
+
+
 async def test_what_others_have_written_is_left_alone(snapshots, tmp_path):
     """The directory belongs to all IOCs of the beamline."""
-    foreign = tmp_path / "lists" / "pump" / "pump-config.yaml"
+    foreign = tmp_path / "lists" / "pump" / "start.log"
     foreign.parent.mkdir(parents=True)
-    foreign.write_text("x: 1\n")
+    foreign.write_text("IOC Version: 1\n")
     (tmp_path / "lists" / "motor").mkdir()
     (tmp_path / "lists" / "motor" / "pvlist.txt").write_text("M\n")
     await snapshots.show(pump=["A"])
     await snapshots.show(pump=None, motor=None)
-    assert lists(tmp_path) == {"pump/pump-config.yaml": "x: 1\n", "motor/pvlist.txt": "M\n"}
+    assert lists(tmp_path) == {"pump/start.log": "IOC Version: 1\n", "motor/pvlist.txt": "M\n"}
 
 
 async def test_a_directory_that_cannot_be_written_is_told_once(snapshots, tmp_path, caplog):
