@@ -88,8 +88,8 @@ class _Handler(logging.StreamHandler[Any]):
             self.stream.write(f"{self.format(told)}{self.terminator}")
 
 
-def show_log(level: str, form: str, context: LogContext | None = None) -> None:
-    """Have this process write its log to stderr.
+def show_log(level: str, form: str, context: LogContext | None = None) -> logging.Handler:
+    """Have this process write its log to stderr; return the handler that does.
 
     Args:
         level: Least severe lines to show.
@@ -109,6 +109,7 @@ def show_log(level: str, form: str, context: LogContext | None = None) -> None:
     if as_json:
         _take_in_libraries(handler.formatter)
         _log_uncaught()
+    return handler
 
 
 def _take_in_libraries(formatter: logging.Formatter | None) -> None:

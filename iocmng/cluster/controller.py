@@ -205,15 +205,15 @@ class Controller(Replacements, RunCalls):
         Where there is none behind it yet, wait for one, so many seconds at most.
         """
         self._find(name, None)
-        log = self._registry.log_of(name)
+        log = self._registry.logs.of(name)
         if after is None:
             return log.newest(tail)
         page = log.following(after, tail)
         if page.lines or page.missed or not within:
             return page
-        await self._registry.more_log(name, within)
+        await self._registry.logs.more(name, within)
         self._find(name, None)
-        return self._registry.log_of(name).following(after, tail)
+        return self._registry.logs.of(name).following(after, tail)
 
     async def generations(self, name: str) -> list[Generation]:
         """Return a plugin's generations, newest first."""

@@ -15,6 +15,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from iocmng.base.log_output import LogContext, show_log
 from iocmng.base.no_tracing import NoTracing
 from iocmng.cluster.handle import RayPluginHandle
 from iocmng.cluster.last_words import LastWords, forget_words
@@ -209,6 +210,8 @@ def fetch_until_cancelled(source: Source, credential: str | None, settings: Sett
     started in the background, as by `nohup` or with `&` in a script, have inherited that it is ignored.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if settings.log_format == "json":
+        show_log("warning", "json", LogContext({"node": own_node()}))
     return fetch(source, credential, settings)
 
 

@@ -11,7 +11,11 @@ from typing import Any
 
 import ray.cloudpickle as cloudpickle
 
+from iocmng.base.log_output import LogContext, show_log
 from iocmng.base.map_item import run_item
+from iocmng.base.printed_lines import log_what_is_printed
+from iocmng.cluster.nodes import own_node
+from iocmng.cluster.process_log import PRINTED
 from iocmng.core import pv_client
 from iocmng.core.ports.plugin import ItemOutcome
 from iocmng.core.ports.processes import Bundle
@@ -49,6 +53,9 @@ class MapWorker:
         """
         if not all(Path(part).is_dir() for part in (bundle.directory, bundle.packages) if part):
             return False
+        if settings.log_format == "json":
+            show_log(settings.log_level, "json", LogContext({"node": own_node(), "plugin": confined.work.name}))
+            log_what_is_printed(logging.getLogger(PRINTED))
         logging.getLogger().setLevel(settings.log_level.upper())
         pv_client.install(EpicsPvClient(settings.pva))
         confine(confined)

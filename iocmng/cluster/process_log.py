@@ -10,6 +10,7 @@ from iocmng.base.board import StatusBoard
 from iocmng.base.log_output import LogContext, show_log
 from iocmng.base.plugin_log import BoardHandler
 from iocmng.base.printed_lines import log_what_is_printed
+from iocmng.core.builtin_pvs import Kind
 from iocmng.core.spec import PluginSpec
 from iocmng.settings import Settings
 
@@ -21,10 +22,12 @@ class ProcessLog:
 
     def __init__(self, spec: PluginSpec, settings: Settings, node: str) -> None:
         self._board: StatusBoard | None = None
-        # Text goes to the plugin's log alone, which REST shows: it would be in Ray's files for a second time.
-        if settings.log_format == "json":
-            fields = {"node": node, "plugin": spec.name, "generation": spec.generation}
-            show_log("error" if settings.log_level == "error" else "warning", "json", self._context(fields))
+        fields = {"node": node, "plugin": spec.name, "generation": spec.generation}
+        level = "error" if settings.log_level == "error" else "warning"  # of libraries
+        handler = show_log(level, settings.log_format, LogContext(fields, self._moment, self._clean))
+        if settings.log_format == "text":
+            # What REST shows is not written for a second time, into files of Ray's that may come to fill a disk.
+            handler.addFilter(lambda record: self._board is None or not _is_shown(record))
         printed = logging.getLogger(PRINTED)
         printed.setLevel(settings.log_level.upper())
         log_what_is_printed(printed)
@@ -38,14 +41,15 @@ class ProcessLog:
         of_libraries.addFilter(_is_foreign)
         logging.getLogger().addHandler(of_libraries)
 
-    def _context(self, fields: Mapping[str, Any]) -> LogContext:
-        return LogContext(fields, self._moment, self._clean)
-
     def _moment(self) -> Mapping[str, Any]:
         return {"run": self._board.run if self._board is not None else None}
 
     def _clean(self, text: str) -> str:
         return self._board.clean(text) if self._board is not None else text
+
+
+def _is_shown(record: logging.LogRecord) -> bool:
+    return _is_foreign(record) or record.name.startswith((PRINTED, *(f"iocmng.{kind.value}." for kind in Kind)))
 
 
 def _is_foreign(record: logging.LogRecord) -> bool:

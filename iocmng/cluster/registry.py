@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 import uuid
 from collections import deque
@@ -11,11 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+from iocmng.cluster.plugin_logs import PluginLogs
 from iocmng.cluster.view import plugin_view, shown_status
 from iocmng.core.client_puts import ClientPut
 from iocmng.core.devices import CreatedDevice, DeviceTable
 from iocmng.core.lifecycle import Phase, check_transition
-from iocmng.core.log_lines import NumberedLog
 from iocmng.core.runs import Run, RunState
 from iocmng.core.spec import FilesRef, PluginSpec, PluginStatus, Report
 from iocmng.core.state import Event, Snapshot
@@ -30,9 +29,6 @@ WATCH_PAUSE = 0.01
 
 COUNTERS_PAUSE = 0.5
 """Seconds for which those who watch wait while only counters change: with fifty plugins they always do."""
-
-LOG_LINES = 2000
-"""Log lines kept for each plugin."""
 
 REMOVED_NAMES = 500
 """Removed plugins of which it is remembered when they went."""
@@ -54,8 +50,7 @@ class Registry:
     def __init__(self) -> None:
         self.desired: dict[str, PluginSpec] = {}
         self.observed: dict[str, PluginStatus] = {}
-        self.logs: dict[str, NumberedLog] = {}
-        self._log_news: dict[str, asyncio.Event] = {}
+        self.logs = PluginLogs()
         self.epoch = uuid.uuid4().hex
         # Versions of a later life are higher, so that a replica that missed the change cannot mistake one for another.
         self.version = time.time_ns() // 1_000_000
@@ -152,18 +147,7 @@ class Registry:
         """Keep log lines of a plugin, by the generation that is observed if no other one is named."""
         if generation is None:
             generation = status.generation if (status := self.observed.get(name)) else 0
-        self.log_of(name).extend(lines, generation)
-        self._tell_followers(name)
-
-    async def more_log(self, name: str, within: float) -> None:
-        """Wait until a plugin has logged something or is gone, or so many seconds."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within):
-                await self._log_news.setdefault(name, asyncio.Event()).wait()
-
-    def _tell_followers(self, name: str) -> None:
-        if news := self._log_news.pop(name, None):
-            news.set()
+        self.logs.add(name, lines, generation)
 
     def note_run(self, run: Run, *, urgent: bool = True) -> None:
         """Tell those who watch of a run as it is now; of its progress they get the newest only."""
@@ -175,22 +159,15 @@ class Registry:
             del self._recent_runs[next(iter(self._recent_runs))]
         self._touch(run.job if run.job in self.desired else None, urgent=urgent)
 
-    def log_of(self, name: str) -> NumberedLog:
-        """Return a plugin's log lines."""
-        if name not in self.logs:
-            # Microseconds: no plugin writes lines faster, so a later log's numbers are higher, also in a later life.
-            self.logs[name] = NumberedLog(LOG_LINES, time.time_ns() // 1000)
-        return self.logs[name]
-
     def forget(self, name: str, reason: str = "") -> None:
         """Drop everything about a plugin."""
         if name in self._shown:
             self._emit(name, "removed", reason, self.observed.get(name))
             del self._shown[name]
-        for table in (self.desired, self.observed, self.logs, self._fallback):
+        for table in (self.desired, self.observed, self._fallback):
             table.pop(name, None)
+        self.logs.forget(name)
         self.release_records(name)
-        self._tell_followers(name)
         self._touch(name)
 
     def claim_records(self, name: str, records: set[str]) -> None:
