@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
@@ -15,6 +13,7 @@ from iocmng.base.author_errors import AUTHOR_ERRORS
 from iocmng.base.author_thread import AuthorThread, Calling
 from iocmng.base.board import StatusBoard
 from iocmng.base.call_watch import CallWatch
+from iocmng.base.client_writes import ClientWrites
 from iocmng.base.construct import author_failure, construct
 from iocmng.base.devices import PluginDevices
 from iocmng.base.identity import Identity
@@ -24,13 +23,12 @@ from iocmng.base.local_mapper import LocalMapper
 from iocmng.base.parameters import CheckedParameters
 from iocmng.base.plugin import PluginBase, Runtime
 from iocmng.base.plugin_log import plugin_logger
+from iocmng.base.put_delivery import PutDelivery
 from iocmng.base.saved_values import SavedValues
 from iocmng.base.shown_run import CopiedPvs, HiddenPvs, ShownRun
 from iocmng.base.task import TaskBase
 from iocmng.base.task_runner import TaskRunner
-from iocmng.base.wanted_runs import WantedRuns
 from iocmng.core.builtin_pvs import JobState, Kind, TaskState
-from iocmng.core.client_puts import ClientPut, PutBook
 from iocmng.core.ports.plugin import ClientPuts, Clock, DeviceProvider, Mapper, PvServer
 from iocmng.core.pv_fields import PvValue
 from iocmng.core.results import RESULT_MAX_BYTES
@@ -43,10 +41,6 @@ HEARTBEAT_PERIOD = 1.0
 
 SAVE_PERIOD = 1.0
 """Seconds between two looks at the values that are saved; a process that is killed loses as much."""
-
-
-WRITES = 1000
-"""Puts of clients that wait for the next report; beyond, the oldest are in the plugin's log only."""
 
 
 class PluginHost:
@@ -73,33 +67,28 @@ class PluginHost:
         client_puts: ClientPuts | None = None,
     ) -> None:
         self._pvs = pvs
-        self._client_puts = client_puts
-        self._put_book = PutBook(self._tell_of_put, clock.monotonic)
-        self._writes: deque[ClientPut] = deque(maxlen=WRITES)
-        if client_puts is not None:
-            client_puts.listen(self._put_book.note)
+        self._writes = ClientWrites(client_puts, clock, notify)
         self._clock = clock
         self._notify = notify
         self._hands_out_runs = hands_out_runs
-        self._wanted = WantedRuns()
         self._shown = ShownRun()
         self._copies: CopiedPvs | None = None
         self._ended = threading.Event()
         self._plugin: PluginBase | None = None
         self._board: StatusBoard | None = None
         self._runner: TaskRunner | JobRunner | None = None
+        self._delivery: PutDelivery | None = None
         self._watch: CallWatch | None = None
         self._values: SavedValues | None = None
         self._parameters: CheckedParameters | None = None
         self._checks: AuthorThread | None = None
-        self._logger: logging.Logger | None = None
         self.on_board: Callable[[StatusBoard], None] | None = None
         """Told of the board as soon as there is one; to be set before build()."""
         self.keep_lines: Callable[[int, str], None] | None = None
         """Keeps each log line where it outlives this process; to be set before build()."""
         self._began = 0.0
         self._beats = 0
-        self._built_in = self._told = frozenset[str]()
+        self._built_in = frozenset[str]()
         self.thread: Calling = thread or AuthorThread(clock)
 
     def build(
@@ -209,7 +198,7 @@ class PluginHost:
 
         Apart from the reports, which only tell of it: one may go to a Controller that has died.
         """
-        wanted = self._wanted.take()
+        wanted = self._writes.take_wanted_runs()
         if wanted:
             self._pvs.put("RUN", False)
         return wanted
@@ -228,9 +217,10 @@ class PluginHost:
     def report(self) -> Report:
         """Return what there is to tell."""
         assert self._board is not None
-        writes = tuple(self._writes.popleft() for _ in range(len(self._writes)))
-        clients = self._client_puts.clients() if self._client_puts is not None else None
-        report = replace(self._board.report(), wanted_runs=self._wanted.number, writes=writes, clients=clients)
+        told = self._writes
+        report = replace(
+            self._board.report(), wanted_runs=told.wanted_runs, writes=told.take_untold(), clients=told.clients
+        )
         return report if self._copies is None else replace(report, puts=self._copies.take())
 
     def tell_again(self) -> None:
@@ -264,7 +254,7 @@ class PluginHost:
         if isinstance(self._runner, TaskRunner):
             self._runner.stop()
         self._ended.set()
-        self._put_book.look(everything=True)
+        self._writes.look(everything=True)
         if self._values is not None:
             self._values.save()
 
@@ -279,14 +269,13 @@ class PluginHost:
         devices: DeviceProvider | None,
     ) -> tuple[RecordInfo, ...]:
         built_in = self._built_in = frozenset(pv.name for pv in identity.pvs if pv.built_in)
-        self._told = frozenset(pv.name for pv in identity.pvs if pv.told)
         board = self._board = StatusBoard(self._pvs, built_in, self._notify, self._shown, self.keep_lines)
         self._own_pvs = tuple(pv.name for pv in identity.pvs if not pv.built_in)
         records = self._pvs.build(identity.pv_prefix, identity.pvs, self._client_wrote)
         board.hide(identity.checked.secret_texts())
         if self.on_board is not None:
             self.on_board(board)
-        logger = self._logger = plugin_logger(cls.kind, identity.name, board, log_level)
+        logger = self._writes.logger = plugin_logger(cls.kind, identity.name, board, log_level)
         runtime = Runtime(
             name=identity.name,
             pv_prefix=identity.pv_prefix,
@@ -315,6 +304,8 @@ class PluginHost:
         elif isinstance(plugin, JobBase):
             self._runner = JobRunner(plugin, board, watch, result_max_bytes, identity.checked)
         assert self._runner is not None
+        told = frozenset(pv.name for pv in identity.pvs if pv.told)
+        self._delivery = PutDelivery(self._runner, self._pvs, built_in, told)
         if "VERSION" in built_in:
             self._pvs.put("VERSION", identity.version)
         self._runner.prepare()
@@ -323,44 +314,17 @@ class PluginHost:
 
     def _client_wrote(self, name: str, value: PvValue) -> None:
         """Take a client's put; called in one of EPICS's threads, so it only passes on."""
-        is_run = name == "RUN" and name in self._built_in
-        if is_run and self._hands_out_runs and isinstance(self._runner, JobRunner):
-            self._want_run(bool(value))
+        if self._hands_out_runs and self._delivery is not None and self._delivery.asks_for_a_job(name):
+            if value:  # RUN stays 1 until somebody takes note of it, so an operator sees that nobody does
+                self._writes.want_run()
             return
         self.thread.submit(self._deliver, name, value)
         if self._ended.is_set() and self._values is not None:
             self.thread.submit(self._values.save)  # a put in the moments between the last save and the process's end
 
-    def _tell_of_put(self, put: ClientPut) -> None:
-        """Log what a client has written, and report it; called in one of EPICS's threads, or by the heartbeat."""
-        if self._logger is not None:
-            self._logger.info("%s", put.sentence)
-        self._writes.append(put)
-        if self._notify is not None:
-            self._notify(False)
-
-    def _want_run(self, wanted: bool) -> None:
-        """Note a put to RUN. It stays 1 until somebody takes note of it, so an operator sees that nobody does."""
-        if wanted:
-            self._wanted.add(self._client_puts.writer if self._client_puts is not None else "")
-            if self._notify is not None:
-                self._notify(True)
-
     def _deliver(self, name: str, value: PvValue) -> None:
-        """Do what a client's put asks for, in the author's thread."""
-        runner = self._runner
-        if name not in self._built_in:
-            if isinstance(runner, TaskRunner):
-                runner.write(name, value)
-            return
-        if name in self._told and isinstance(runner, TaskRunner):
-            runner.pass_on(name, value)
-        elif value and name != "ENABLE":
-            self._pvs.put(name, False)  # it was taken
-        if name == "ENABLE" and isinstance(runner, TaskRunner):
-            runner.set_enabled(bool(value))
-        elif value and name == "RUN" and runner is not None:
-            runner.trigger() if isinstance(runner, TaskRunner) else runner.run()
+        if self._delivery is not None:
+            self._delivery.deliver(name, value)
 
     def beat(self) -> None:
         """Show that the process lives, and look after calls that do not return."""
@@ -371,7 +335,7 @@ class PluginHost:
             self._pvs.put("UPTIME", int(self._clock.monotonic() - self._began))
         if self._watch is not None:
             self._watch.look()
-        self._put_book.look()
+        self._writes.look()
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_PERIOD):
