@@ -204,7 +204,7 @@ class Cluster:
     def epics_client(self) -> EpicsClient:
         """Return a client inside the cluster that knows where IOCs are now, in the way of the how-to page."""
         with self.api() as http:
-            told = http.get("/pvs/name-servers").raise_for_status().json()
+            told = http.get("/pvs/name-servers", params={"inside": True}).raise_for_status().json()
         return EpicsClient(self.client, told, f"{self.network.net}.255", self.root / "monitor.log")
 
 

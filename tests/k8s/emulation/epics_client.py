@@ -27,7 +27,7 @@ class EpicsClient:
 
     Args:
         machine: Where it runs.
-        name_servers: What GET /pvs/name-servers has told: where IOCs are asked over TCP.
+        name_servers: What GET /pvs/name-servers?inside=true has told: where IOCs are asked over TCP.
         broadcast: The address that reaches all machines, where the network has one.
         log: What the monitor has printed.
     """
