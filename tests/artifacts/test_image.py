@@ -102,7 +102,7 @@ def test_the_contract_of_the_image():
     final = stages()[-1]
     assert [json.loads(one) for one in all_of(final, "ENTRYPOINT")] == [["tini", "--"]]
     assert [json.loads(one) for one in all_of(final, "CMD")] == [["iocmng-server"]]
-    assert PROJECT["project"]["scripts"].keys() >= {"iocmng", "iocmng-server", "iocmng-run"}
+    assert PROJECT["project"]["scripts"].keys() >= {"iocmng", "iocmng-server", "iocmng-standalone", "iocmng-run"}
     variables = environment()
     assert variables["IOCMNG_PLUGINS_DIR"] == "/data/plugins"
     assert variables["IOCMNG_BEAMLINE_CONFIG"] == "/etc/epik8s-beamline.yaml"

@@ -36,13 +36,17 @@ BUILT_IN = ("ENABLE", "STATUS", "MESSAGE", "VERSION", "CYCLE_COUNT", "CLEAR", "R
 
 
 def test_name_config_and_pvout(start, tmp_path):
-    """--name is the plugin's name, --config lies elsewhere, --pvout gets exactly the PV names, one a line."""
+    """--name is the plugin's name, --config lies elsewhere, --pvout gets exactly the PV names, one a line.
+
+    --param lays a parameter over those of config.yaml, and its value is read as there.
+    """
     files = {"plugin/speaker.py": PLUGIN, "plugin/neighbour.py": NEIGHBOUR, "elsewhere/other.yaml": CONFIG}
     write_files(tmp_path, files)
     options = ("--name", "loud-one", "--config", tmp_path / "elsewhere/other.yaml", "--pvout", tmp_path / "pvs.txt")
+    options += ("--param", "version=9.9")
     ioc = start(tmp_path / "plugin", *options).wait_until_serving()
     ioc.wait_value("MESSAGE", "hello Speaker")
-    assert ioc.get_all("NAME", "PREFIX") == ["loud-one", ioc.prefix]
+    assert ioc.get_all("NAME", "PREFIX", "VERSION") == ["loud-one", ioc.prefix, "9.9"]
     names = (tmp_path / "pvs.txt").read_text().splitlines()
     assert sorted(names) == sorted(ioc.pv(name) for name in (*BUILT_IN, "NAME", "PREFIX"))
     assert "a line for those who debug" not in ioc.output()
