@@ -166,12 +166,6 @@ class Pod:
         (name,) = [one["name"] for one in self.container["volumeMounts"] if one["mountPath"] == path]
         return self._volumes[name]
 
-    def files_with(self, words: bytes) -> int:
-        """Return how many log files in its own volumes hold these words; it may have ended."""
-        kinds = (".err", ".out", ".log")
-        files = [path for path in (self.directory / "volumes").rglob("*") if path.suffix in kinds and path.is_file()]
-        return sum(words in path.read_bytes() for path in files if not path.is_symlink())
-
     def host_pid(self, pid: int) -> int | None:
         """Return the process id, on this machine, of the process that has this one in the pod."""
         for one in self.machine.pids():
