@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -144,7 +143,7 @@ class JobRunner:
         except Cancelled as error:
             return JobResult(success=False, message=str(error))
         except AUTHOR_ERRORS as error:
-            job.logger.error("run failed: %s", traceback.format_exc())
+            job.logger.exception("run failed")
             return JobResult(success=False, message=describe(error))
         return outcome if isinstance(outcome, JobResult) else JobResult(success=True, data=outcome)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import traceback
 
 from iocmng.base.author_errors import AUTHOR_ERRORS, describe
 from iocmng.base.board import StatusBoard
@@ -91,7 +90,7 @@ class TaskRunner:
         try:
             self._task.cleanup()
         except AUTHOR_ERRORS as error:
-            self._task.logger.error("cleanup() failed: %s", traceback.format_exc())
+            self._task.logger.exception("cleanup() failed")
             self._show(TaskState.ERROR, f"cleanup() failed: {describe(error)}")
             return False
         return True
@@ -117,7 +116,7 @@ class TaskRunner:
                 self._task.triggered()
         except AUTHOR_ERRORS as error:
             self._board.note_failed_cycle()
-            self._task.logger.error("run failed: %s", traceback.format_exc())
+            self._task.logger.exception("run failed")
             self._show(TaskState.ERROR, describe(error))
         else:
             self._show(TaskState.END)
@@ -133,7 +132,7 @@ class TaskRunner:
             with self._watch.calling(f"on_write({pv_name})"):
                 self._task.on_write(pv_name, value)
         except AUTHOR_ERRORS as error:
-            self._task.logger.error("on_write(%s) failed: %s", pv_name, traceback.format_exc())
+            self._task.logger.exception("on_write(%s) failed", pv_name)
             self._show(TaskState.ERROR, f"on_write({pv_name}): {describe(error)}")
             self._in_error = True
             if self._mode is Mode.TRIGGERED:
@@ -220,7 +219,7 @@ class TaskRunner:
         self._board.note_failed_cycle()
         # One traceback per kind of trouble is enough: a task that fails for a week must not fill the log.
         if self._failures & (self._failures - 1) == 0:
-            self._task.logger.error("cycle failed (%d in a row): %s", self._failures, traceback.format_exc())
+            self._task.logger.exception("cycle failed (%d in a row)", self._failures)
         self._show(TaskState.ERROR, describe(error))
 
     def _recover(self) -> None:

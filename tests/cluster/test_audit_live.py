@@ -238,7 +238,7 @@ def test_every_line_of_the_log_is_an_object(guarded: Server) -> None:
 
     def of_the_run() -> list[dict[str, Any]] | None:
         found = [line for line in log_lines(guarded) if line.get("run") == run]
-        return found if any("exception" in line or "ValueError" in line["message"] for line in found) else None
+        return found if any("exception" in line for line in found) else None
 
     found = wait_for(of_the_run, "the run's lines")
     node = guarded.get("talker")["node"]
@@ -250,6 +250,9 @@ def test_every_line_of_the_log_is_an_object(guarded: Server) -> None:
         }
     begins = next(line for line in found if line["message"].startswith("begins\n"))
     assert (begins["logger"], begins["level"]) == ("iocmng.job.talker", "INFO")
+    failed = next(line for line in found if "exception" in line)
+    assert (failed["message"], failed["level"]) == ("run failed", "ERROR")
+    assert failed["exception"].endswith("ValueError: no\nsuch thing")
     assert any(line["message"] == "the password is ***" for line in found), found
     assert any(line["message"] == "variables: []" for line in found), "author's code sees where traces go"
     assert not any(line.get("message") == "forged" for line in log_lines(guarded))
