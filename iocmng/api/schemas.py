@@ -188,7 +188,7 @@ class PluginObject(Answer):
     """null while the IOC is down."""
     records: list[RecordObject]
     restarts: int
-    """How often it was restarted since it was added."""
+    """How often it was restarted since it was added; counted from 0 again after a restart of the Controller."""
     crashes: int
     """Starts in a row that ended by themselves; 0 once it has run for a while."""
     last_exit: str | None
