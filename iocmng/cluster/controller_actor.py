@@ -80,7 +80,7 @@ class ControllerActor:
             return await (await self._controller()).change(name, kind, change)
 
     async def apply(
-        self, owner: str, requests: Sequence[PluginRequest], trace: str | None
+        self, owner: str, requests: Sequence[PluginRequest], trace: str | None = None
     ) -> tuple[list[Applied], int]:
         """See Controller.apply."""
         with self._command("apply", trace, None):
