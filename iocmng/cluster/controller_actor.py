@@ -54,33 +54,33 @@ class ControllerActor:
         """Start once; later calls find it done."""
         await self._controller()
 
-    async def add(self, request: PluginRequest, kind: Kind | None, wait: bool, trace: str | None) -> int:
+    async def add(self, request: PluginRequest, kind: Kind | None, wait: bool, trace: str | None = None) -> int:
         """See Controller.add."""
         with self._command("add", trace, request.name):
             return await (await self._controller()).add(request, kind, wait)
 
-    async def remove(self, name: str, kind: Kind | None, trace: str | None) -> int:
+    async def remove(self, name: str, kind: Kind | None, trace: str | None = None) -> int:
         """See Controller.remove."""
         with self._command("remove", trace, name):
             return await (await self._controller()).remove(name, kind)
 
-    async def restart(self, name: str, kind: Kind | None, trace: str | None) -> int:
+    async def restart(self, name: str, kind: Kind | None, trace: str | None = None) -> int:
         """See Controller.restart."""
         with self._command("restart", trace, name):
             return await (await self._controller()).restart(name, kind)
 
-    async def rollback(self, name: str, kind: Kind | None, generation: int | None, trace: str | None) -> int:
+    async def rollback(self, name: str, kind: Kind | None, generation: int | None, trace: str | None = None) -> int:
         """See Controller.rollback."""
         with self._command("rollback", trace, name):
             return await (await self._controller()).rollback(name, kind, generation)
 
-    async def change(self, name: str, kind: Kind | None, change: PluginChange, trace: str | None) -> int:
+    async def change(self, name: str, kind: Kind | None, change: PluginChange, trace: str | None = None) -> int:
         """See Controller.change."""
         with self._command("change", trace, name):
             return await (await self._controller()).change(name, kind, change)
 
     async def apply(
-        self, owner: str, requests: Sequence[PluginRequest], trace: str | None
+        self, owner: str, requests: Sequence[PluginRequest], trace: str | None = None
     ) -> tuple[list[Applied], int]:
         """See Controller.apply."""
         with self._command("apply", trace, None):
@@ -94,17 +94,17 @@ class ControllerActor:
         """See Controller.events."""
         return await (await self._controller()).events(name, after, limit)
 
-    async def set_running(self, name: str, kind: Kind | None, running: bool, trace: str | None) -> int:
+    async def set_running(self, name: str, kind: Kind | None, running: bool, trace: str | None = None) -> int:
         """See Controller.set_running."""
         with self._command("set_running", trace, name):
             return await (await self._controller()).set_running(name, kind, running)
 
-    async def run_job(self, name: str, request: RunRequest, wait: bool, trace: str | None) -> tuple[Run, int]:
+    async def run_job(self, name: str, request: RunRequest, wait: bool, trace: str | None = None) -> tuple[Run, int]:
         """See Controller.run_job."""
         with self._command("run_job", trace, name):
             return await (await self._controller()).run_job(name, request, wait)
 
-    async def cancel_run(self, name: str, run: int, wait: bool, trace: str | None) -> tuple[Run, int]:
+    async def cancel_run(self, name: str, run: int, wait: bool, trace: str | None = None) -> tuple[Run, int]:
         """See Controller.cancel_run."""
         with self._command("cancel_run", trace, name, run):
             return await (await self._controller()).cancel_run(name, run, wait)
