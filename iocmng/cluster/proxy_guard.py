@@ -1,8 +1,9 @@
 """What a client may do before its request has begun, in the process of Ray Serve that takes HTTP.
 
 That is uvicorn on httptools. By itself it waits for the end of a request's head for ever, and keeps whatever comes; a
-header of some megabytes stops it for minutes, because each piece of it is copied with all that came before. Neither
-Serve nor uvicorn has a setting for it. Serve calls `install` in each proxy, where
+header of hundreds of megabytes stops it for minutes, because each piece of it is copied with all that came before.
+Connections that wait hinder nobody until the process has 20,000 of them. Neither Serve nor uvicorn has a setting for
+it. Serve calls `install` in each proxy, where
 RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH names it.
 """
 
