@@ -96,7 +96,8 @@ class OldSite:
         head, _, text = done.stdout.replace("\r\n", "\n").partition("\n\n")
         first, *lines = head.split("\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-        return int(first.split()[1]) if first else 0, headers, json.loads(text) if text.strip() else None
+        is_json = headers.get("content-type", "").startswith(("application/json", "application/problem+json"))
+        return int(first.split()[1]) if first else 0, headers, json.loads(text) if is_json else None
 
     def wait_until_ready(self) -> None:
         """Return when it is ready; fail with its log if it ends or takes too long."""
