@@ -41,7 +41,7 @@ NOT_RUN = {
     (
         "docs/how-to/trace-requests.md",
         'pip install "iocmng[otel]"',
-    ): "needs a collector; tests/cluster/test_audit_live.py",
+    ): "needs a collector; tests/api/test_api_request_trace.py",
     ("docs/how-to/private-repositories.md", "curl -s localhost:8080/api/v1/tasks -d @pump.json"): "needs a git host",
     ("docs/how-to/private-repositories.md", "git_url: git@git.example.org:lab/pump.git"): "one line of a body",
     ("docs/how-to/load-plugins-at-start.md", "iocmng-server --plugins-config plugins.yaml"): "a second server",
