@@ -8,7 +8,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from iocmng.core.ports.tracing import Span, Tracing
 from iocmng.core.trace_context import carried, checked, current, trace_id
 
-REQUEST_ID = "X-Request-ID"
+TRACE_ID = "X-Trace-ID"
+"""Header of an answer. Ray Serve gives each one an `X-Request-ID` of its own, which our log does not know."""
 
 _READS = ("GET", "HEAD", "OPTIONS")
 
@@ -31,7 +32,7 @@ class RequestTrace:
 
             async def noting(message: Message) -> None:
                 if message["type"] == "http.response.start":
-                    MutableHeaders(scope=message)[REQUEST_ID] = number
+                    MutableHeaders(scope=message)[TRACE_ID] = number
                     span.note("http.response.status_code", message["status"])
                 await send(message)
 

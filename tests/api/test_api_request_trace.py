@@ -59,11 +59,11 @@ async def test_a_change_has_a_number() -> None:
     async with client_of(controller) as client:
         first = await client.post("/plugins/monitor/restart")
         second = await client.post("/plugins/monitor/restart")
-        numbers = [first.headers["x-request-id"], second.headers["x-request-id"]]
+        numbers = [first.headers["x-trace-id"], second.headers["x-trace-id"]]
         assert len(set(numbers)) == 2
         assert [trace_id(each) for each in controller.seen] == numbers
         assert [line["request"] for line in controller.lines] == numbers
-        assert "x-request-id" not in (await client.get("/plugins")).headers
+        assert "x-trace-id" not in (await client.get("/plugins")).headers
         assert current() is None
 
 
@@ -72,7 +72,7 @@ async def test_a_caller_s_trace_is_gone_on_with() -> None:
     controller = Noting()
     async with client_of(controller) as client:
         answer = await client.post("/plugins/monitor/restart", headers={"traceparent": CALLER})
-        assert answer.headers["x-request-id"] == trace_id(CALLER)
+        assert answer.headers["x-trace-id"] == trace_id(CALLER)
         for wrong in (
             "x",
             CALLER + "\n",
@@ -82,7 +82,7 @@ async def test_a_caller_s_trace_is_gone_on_with() -> None:
         ):
             assert checked(wrong) is None
         answer = await client.post("/plugins/monitor/restart", headers={"traceparent": f"{CALLER}-more"})
-        assert answer.headers["x-request-id"] != trace_id(CALLER)
+        assert answer.headers["x-trace-id"] != trace_id(CALLER)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from support import LOOPBACK, Server, caput, wait_for
-from trace_receiver import receiving
+from trace_receiver import ReceivedSpan, Receiver, receiving
 
 pytestmark = pytest.mark.thorough
 
@@ -259,3 +259,40 @@ def test_every_line_of_the_log_is_an_object(guarded: Server) -> None:
     told = guarded.log.read_text(errors="replace")
     assert all(canary not in told for canary in CANARIES)
     assert "iocmng answers on" in "".join(line.get("message", "") for line in log_lines(guarded))
+
+
+def test_an_add_and_a_run_are_one_trace_each(guarded: Server, collector: Receiver) -> None:
+    """From the request over the Controller to the plugin's process, each span below the one that it is a part of."""
+    answer = guarded.add("traced", FILES, kind="jobs", parameters={"password": PASSWORD})
+    assert answer.status_code == 201, answer.text
+    number = answer.headers["x-trace-id"]
+    names = {"POST /api/v1/jobs", "controller.add"} | {
+        f"plugin.{phase}" for phase in ("fetch", "process", "check", "build", "start")
+    }
+
+    def whole(trace: str, names: set[str]) -> dict[str, ReceivedSpan] | None:
+        found = {span.name: span for span in collector.spans if span.trace == trace}
+        return found if found.keys() >= names else None
+
+    spans = wait_for(lambda: whole(number, names), "the add's trace is whole")
+    assert spans.keys() == names
+    request, command = spans.pop("POST /api/v1/jobs"), spans.pop("controller.add")
+    assert (request.parent, request.process, command.process) == ("", "api", "controller")
+    assert command.parent == request.id
+    assert {span.parent for span in spans.values()} == {command.id}
+    assert spans["plugin.start"].attributes == {
+        "iocmng.plugin": "traced",
+        "iocmng.generation": 1,
+        "iocmng.node": guarded.get("traced")["node"],
+    }
+    ran = guarded.http.post("/jobs/traced/run", json={"parameters": {"gain": 77431}})
+    assert ran.status_code == 200, ran.text
+    names = {"POST /api/v1/jobs/{name}/run", "controller.run_job", "plugin.run"}
+    spans = wait_for(lambda: whole(ran.headers["x-trace-id"], names), "the run's trace is whole")
+    run = spans["plugin.run"]
+    assert run.parent == spans["controller.run_job"].id
+    assert spans["controller.run_job"].parent == spans["POST /api/v1/jobs/{name}/run"].id
+    assert run.attributes["iocmng.run"] == guarded.http.get("/jobs/traced/runs").json()["runs"][0]["run_id"]
+    assert run.attributes["iocmng.success"] is True
+    for canary in (*CANARIES, "77431"):
+        assert canary.encode() not in b"".join(collector.bodies)
