@@ -55,6 +55,7 @@ def test_a_setting_that_does_not_fit_is_wrong_usage(tmp_path, environment, words
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.thorough
 def test_haproxy_mode_with_a_token_and_a_clean_end(tmp_path):
     """HAProxy answers like Serve's own proxy; changes need the token; after SIGTERM no process of it is left."""
     plugins = tmp_path / "plugins.yaml"
@@ -88,6 +89,7 @@ def test_haproxy_mode_with_a_token_and_a_clean_end(tmp_path):
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), "every process has ended")
 
 
+@pytest.mark.thorough
 def test_a_killed_server_takes_its_plugins_along(tmp_path):
     """After kill -9 of the server no IOC goes on alone: its PVs are gone, and another server may serve them."""
     server = Server(tmp_path, "KILLED").wait_until_ready()

@@ -8,6 +8,8 @@ import sys
 import pytest
 from support import free_port
 
+pytestmark = pytest.mark.thorough
+
 PREPARED = """\
 import os
 from iocmng.cli import ray_environment

@@ -8,6 +8,8 @@ import pytest
 import yaml
 from support import MINIMAL_TASK, commit_files, free_port
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def apply(server, tmp_path):

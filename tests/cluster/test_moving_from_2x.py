@@ -33,7 +33,7 @@ from old_site import OldSite, missing
 from support import make_repository, wait_for, write_files
 
 REASON = missing()
-pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
+pytestmark = [pytest.mark.thorough, pytest.mark.skipif(REASON is not None, reason=str(REASON))]
 
 DASHBOARD = "https://dashboard.example.org"
 

@@ -114,6 +114,7 @@ REJECTIONS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", REJECTIONS)
 def test_a_plugin_that_cannot_be(server, case):
     """The failed check is named, nothing stays, and the same name can be added right away."""
