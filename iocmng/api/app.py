@@ -24,7 +24,7 @@ from iocmng.api.event_hub import EventHub, StreamLimits
 from iocmng.api.guard import Guard, access_warnings
 from iocmng.api.log_stream import LogStreams
 from iocmng.api.middleware import BodyLimit, UnexpectedErrors
-from iocmng.api.request_trace import RequestTrace
+from iocmng.api.request_trace import TRACE_ID, RequestTrace
 from iocmng.api.snapshot import FollowTimes, SnapshotFollower
 from iocmng.base.no_tracing import NoTracing
 from iocmng.core.ports.controller import ControllerClient
@@ -122,7 +122,7 @@ def _cors(origins: tuple[str, ...]) -> dict[str, Any]:
         "allow_origins": origins,
         "allow_methods": ("GET", "POST", "PATCH", "DELETE"),
         "allow_headers": ("Authorization", "Content-Type", "Last-Event-ID"),
-        "expose_headers": ("Location", "Retry-After", "WWW-Authenticate"),
+        "expose_headers": ("Location", "Retry-After", "WWW-Authenticate", TRACE_ID),
         "allow_credentials": False,  # tokens are sent by scripts; a browser is never to add cookies by itself
     }
 

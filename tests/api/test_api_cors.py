@@ -121,3 +121,10 @@ def test_origins_are_separated_by_commas_or_blanks() -> None:
         "http://[::1]:3000",
         "http://b",
     )
+
+
+async def test_a_page_reads_what_our_answers_say_in_headers(serving: Serving, controller: FakeController) -> None:
+    """Where a run is, when to try again, and the number of a request in the log."""
+    async with serving(controller, **LISTED) as client:
+        headers = (await client.get("/plugins", headers={"Origin": OURS})).headers["access-control-expose-headers"]
+        assert {"Location", "Retry-After", "X-Trace-ID"} <= set(headers.split(", "))
