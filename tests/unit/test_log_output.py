@@ -36,9 +36,14 @@ def stderr(capsys: pytest.CaptureFixture[str]) -> Iterator[Written]:
     """What is written to stderr; afterwards, logging is as it was before."""
     root, hooks = logging.getLogger(), (sys.excepthook, threading.excepthook, sys.unraisablehook)
     level, handlers = root.level, list(root.handlers)
+    loggers = list(root.manager.loggerDict.values())
+    # pytest's own are among them, at loggers that propagate nothing.
+    formatters = {one: one.formatter for logger in loggers for one in getattr(logger, "handlers", ())}
     root.handlers.clear()
     yield Written(capsys)
     root.handlers[:], root.level = handlers, level
+    for handler, formatter in formatters.items():
+        handler.setFormatter(formatter)
     sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
     logging.captureWarnings(False)
 
