@@ -21,7 +21,7 @@ def test_the_server_accepts_all_kinds_of_the_template(server):
         answer = server.add(directory.name, git_url=str(directory))
         assert answer.status_code == 201, answer.text
         plugin = answer.json()["plugin"]
-        assert answer.json()["validation"] == {"ok": True, "errors": [], "warnings": []}
+        assert answer.json()["validation"] == {"ok": True, "errors": [], "failures": [], "warnings": []}
         assert plugin["plugin_type"] == ("job" if kind is TemplateKind.JOB else "task")
         assert plugin["class_name"] == f"New{kind.value.capitalize()}"
         assert len(plugin["commit"]) == 40
