@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import socket
@@ -262,7 +263,8 @@ GARBAGE = {
 @pytest.mark.parametrize("case", GARBAGE)
 def test_garbage_on_the_wire(wire: Wire, case: str):
     """What is no call ends the connection, and nothing else."""
-    wire.send(GARBAGE[case])
-    wire.socket.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(OSError):  # the server may have seen enough before it is over
+        wire.send(GARBAGE[case])
+        wire.socket.shutdown(socket.SHUT_WR)
     status, _ = wire.answer()
     assert status < 500
