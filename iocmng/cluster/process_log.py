@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,7 @@ class ProcessLog:
         if settings.log_format == "text":
             # What REST shows is not written for a second time, into files of Ray's that may come to fill a disk.
             handler.addFilter(lambda record: self._board is None or not _is_shown(record))
+        _keep_rays_lines_apart()
         printed = logging.getLogger(PRINTED)
         printed.setLevel(settings.log_level.upper())
         log_what_is_printed(printed)
@@ -46,6 +48,20 @@ class ProcessLog:
 
     def _clean(self, text: str) -> str:
         return self._board.clean(text) if self._board is not None else text
+
+
+def _keep_rays_lines_apart() -> None:
+    """Have Ray's own lines go to stderr itself.
+
+    Its handler writes to whatever `sys.stderr` is at the time, and so they would count as printed by the plugin.
+    """
+    log = logging.getLogger("ray")
+    for handler in list(log.handlers):
+        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+            own = logging.StreamHandler(sys.stderr)
+            own.setFormatter(handler.formatter)
+            log.removeHandler(handler)
+            log.addHandler(own)
 
 
 def _is_shown(record: logging.LogRecord) -> bool:
