@@ -32,8 +32,8 @@ class Measures(JobBase):
 
     def execute(self):
         self.report_progress(0.5, "half of it is done")
-        time.sleep(1.5)
         x = self.parameters.get("x")
+        time.sleep(5 if x == 1 else 0)
         return JobResult(x == 1, {"x": x}, f"x is {x}")
 """
 
