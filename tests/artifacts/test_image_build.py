@@ -92,7 +92,7 @@ def run(builder: Builder, container: str, command: str) -> str:
 def test_what_is_in_it(builder, container, root):
     """The commands that KubeRay, Ray, git and EPIK8s charts call are there; compilers, pip and caches are not."""
     needed = "bash wget git ssh gpg ps tini ray serve iocmng iocmng-server iocmng-standalone iocmng-run jnjrender uv"
-    assert len(run(builder, container, f"for one in {needed}; do command -v $one || exit 1; done").splitlines()) == 14
+    assert len(run(builder, container, f"for one in {needed}; do command -v $one || exit 1; done").splitlines()) == 15
     for gone in ("gcc", "cc", "make", "hatchling", "pytest"):
         assert run(builder, container, f"command -v {gone} || echo none") == "none"
     assert run(builder, container, "/opt/iocmng/bin/python -m pip --version >&2 && echo pip || echo none") == "none"
