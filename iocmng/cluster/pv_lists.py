@@ -17,6 +17,11 @@ import yaml
 
 from iocmng.core.state import Snapshot
 
+LIST = "pvlist.txt"
+
+SAID = ("pv_prefix", "commit", "endpoint", "built_pvs")
+"""Keys of a plugin object that the files are made from."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -34,7 +39,7 @@ class PvLists:
     def __init__(self, directory: Path, watch: Callable[[str, int], Awaitable[Snapshot]]) -> None:
         self._directory = directory
         self._watch = watch
-        self._written: dict[str, dict[str, str]] = {}
+        self._written: dict[str, list[Any]] = {}
         self._in_trouble = False
 
     async def run(self) -> None:
@@ -51,10 +56,10 @@ class PvLists:
         try:
             if plugin is None:
                 if self._written.pop(name, None) is not None:
-                    await asyncio.to_thread(_remove, place, before or {})
-            elif plugin["endpoint"] is not None and before != (files := files_of(name, plugin)):
-                await asyncio.to_thread(_write, place, files)
-                self._written[name] = files
+                    await asyncio.to_thread(_remove, place, name)
+            elif plugin["endpoint"] is not None and before != (said := [plugin[key] for key in SAID]):
+                await asyncio.to_thread(_write, place, files_of(name, plugin))
+                self._written[name] = said
         except OSError as error:
             if not self._in_trouble:
                 _log.error("the list of the PVs of %s cannot be kept: %s", name, error)
@@ -77,7 +82,11 @@ def files_of(name: str, plugin: Mapping[str, Any]) -> dict[str, str]:
         "pva": True,
     }
     names = "".join(f"{pv}\n" for pv in sorted(plugin["built_pvs"]))
-    return {"pvlist.txt": names, f"{name}-config.yaml": yaml.safe_dump(facts, sort_keys=False)}
+    return {LIST: names, _config_file(name): yaml.safe_dump(facts, sort_keys=False)}
+
+
+def _config_file(name: str) -> str:
+    return f"{name}-config.yaml"
 
 
 def _write(place: Path, files: Mapping[str, str]) -> None:
@@ -85,12 +94,15 @@ def _write(place: Path, files: Mapping[str, str]) -> None:
     place.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         new = place / f".{name}.new"
-        new.write_text(text, encoding="utf-8")
-        new.replace(place / name)
+        try:
+            new.write_text(text, encoding="utf-8")
+            new.replace(place / name)
+        finally:
+            new.unlink(missing_ok=True)  # where the disk is full
 
 
-def _remove(place: Path, files: Mapping[str, str]) -> None:
-    for name in files:
-        (place / name).unlink(missing_ok=True)
+def _remove(place: Path, name: str) -> None:
+    for file in (LIST, _config_file(name)):
+        (place / file).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # something else lies there, too
         place.rmdir()

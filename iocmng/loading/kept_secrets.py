@@ -44,9 +44,12 @@ def keep_secret(settings: Settings, name: str, value: str) -> Path:
                 f"{directory} is to hold {name} for the Controller, and other users can get into it; remove it, or "
                 f"give {name} in a file (IOCMNG_{name.upper()}_FILE)"
             )
-        with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            stream.write(value.encode("utf-8", "surrogateescape"))
-        staged.replace(file)
+        try:
+            with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+                stream.write(value.encode("utf-8", "surrogateescape"))
+            staged.replace(file)
+        finally:
+            staged.unlink(missing_ok=True)  # where the memory is full
     except OSError as error:
         raise ServerUnavailable(
             f"{name} cannot be kept for the Controller in {directory}: {error.strerror}; give it in a file "

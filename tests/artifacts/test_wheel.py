@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from docs_blocks import ROOT
 from pythons import install, supported, uv
+from serve_support import JOB
 from support import Server, caget
 
 pytestmark = pytest.mark.thorough
@@ -79,19 +80,6 @@ class Where(TaskBase):
 
     def cleanup(self):
         pass
-"""
-
-
-JOB = """\
-from iocmng import JobBase, JobResult
-
-
-class Twice(JobBase):
-    def initialize(self):
-        pass
-
-    def execute(self):
-        return JobResult(True, 2 * self.parameters["x"])
 """
 
 

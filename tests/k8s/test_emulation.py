@@ -98,7 +98,7 @@ def test_a_heads_pod_is_deleted(walk, tell):
 
 
 def test_a_workers_pod_is_deleted(walk, tell):
-    """A drain ends a worker in good order; its plugins run on the one that takes its place."""
+    """The plugins of a drained worker run on the one that takes its place, after the lease."""
     tell(walk.delete_a_workers_pod())
 
 

@@ -31,6 +31,16 @@ def test_only_this_user_can_read_it_and_a_new_one_takes_its_place(settings, tmp_
     assert not second.parent.exists()
 
 
+def test_where_it_cannot_be_kept_nothing_of_it_is_left(settings):
+    """Neither the secret nor a part of it."""
+    place = kept_secrets_directory(settings) / "state_key"
+    place.mkdir(parents=True)
+    place.parent.chmod(0o700)
+    with pytest.raises(ServerUnavailable, match=r"cannot be kept .*IOCMNG_STATE_KEY_FILE"):
+        keep_secret(settings, "state_key", "one")
+    assert [file.name for file in place.parent.iterdir()] == ["state_key"]
+
+
 @pytest.mark.parametrize("what", ["open", "link"])
 def test_a_directory_that_others_may_enter_is_refused(settings, tmp_path, what):
     """Whoever has made a directory of that name before does not get the secret."""
