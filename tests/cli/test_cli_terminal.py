@@ -17,6 +17,8 @@ import pytest
 from served_api import RUNNING, SUCCESS, ServedApi, result_object
 from support import wait_for
 
+pytestmark = pytest.mark.thorough
+
 
 class Terminal:
     """A command whose stdin and stderr, and stdout if asked for, are a terminal."""

@@ -18,6 +18,8 @@ from promql import FOREIGN, MONITORING, panel_expressions, rules
 from scraping import INTERVAL, Endpoint
 from support import LOOPBACK, MINIMAL_TASK, TOOLS, Server, free_port, wait_for
 
+pytestmark = pytest.mark.thorough
+
 SLOW_TASK = MINIMAL_TASK.replace("def execute(self):\n        pass", "def execute(self):\n        time.sleep(0.3)")
 SLOW = {"m.py": f"import time\n{SLOW_TASK}", "config.yaml": "parameters: {interval: 0.1}\n"}
 JOB = """\

@@ -15,7 +15,7 @@ from iocmng.core.devices import DeviceWish
 from iocmng.errors import AuthorError, TimedOut
 from iocmng.ophyd import OphydDevices
 
-pytestmark = pytest.mark.usefixtures("channel_access")
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("channel_access")]
 
 PATIENCE = 20.0
 

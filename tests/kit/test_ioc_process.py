@@ -9,6 +9,8 @@ from support import write_files
 from iocmng.errors import TimedOut
 from iocmng.testing import IocProcess
 
+pytestmark = pytest.mark.thorough
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MIRROR = Path(__file__).with_name("plugins") / "mirror"
 

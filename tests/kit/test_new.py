@@ -12,6 +12,8 @@ import pytest
 
 from iocmng.cli.new import class_name, module_name
 
+pytestmark = pytest.mark.thorough
+
 KINDS = ("task", "triggered", "declarative", "job")
 
 
